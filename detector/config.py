@@ -1,0 +1,200 @@
+"""Settings of the site: config.yaml, read strictly. Facts of a model live in its card, not here."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from datetime import timedelta, timezone, tzinfo
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from detector.errors import ConfigError
+
+CONFIG_NAME = "config.yaml"
+_OFFSET = re.compile(r"(?P<sign>[+-])(?P<hours>[01]\d):(?P<minutes>[0-5]\d)")
+
+PositiveInt = Annotated[int, Field(ge=1, strict=True)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class StationSettings(_Section):
+    """The place where a recorder hangs."""
+
+    name: str = Field("station", min_length=1, max_length=200)
+    latitude: float | None = Field(None, ge=-90, le=90)
+    longitude: float | None = Field(None, ge=-180, le=180)
+    time_zone: str | None = None
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_zone(value)
+        return value
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """The zone as an object; None when it is not set."""
+        return None if self.time_zone is None else parse_zone(self.time_zone)
+
+
+class DeploymentSettings(_Section):
+    """One recorder at the station for one period."""
+
+    name: str = Field("deployment", min_length=1, max_length=200)
+    position: str = ""
+    recorder: str = ""
+    gain_db: float | None = None
+    sensitivity_db: float | None = None
+    started: str | None = None
+    ended: str | None = None
+    notes: str = ""
+
+
+class EngineSettings(_Section):
+    """What runs the network."""
+
+    name: Literal["auto", "onnx", "torch"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class RecordingsSettings(_Section):
+    """How files of an archive are understood."""
+
+    channel: Literal["mix", "each"] | PositiveInt = 1
+    gapless: Literal["auto", "always", "never"] = "auto"
+    name_pattern: str | None = None
+
+
+class EventsSettings(_Section):
+    """What is kept as a candidate."""
+
+    floor: float = Field(0.05, gt=0, lt=1)
+    longest_s: float = Field(60.0, ge=1, le=3600)
+    rate_cap_per_hour: PositiveInt = 3600
+
+
+class StoreSettings(_Section):
+    """Where detections are kept."""
+
+    path: str = Field("detections.db", min_length=1)
+
+
+class ReplaySettings(_Section):
+    """How an archive is worked through."""
+
+    workers: Literal["auto"] | PositiveInt = "auto"
+
+
+class Settings(_Section):
+    """All of config.yaml. Every field has a default; an empty file is a valid configuration."""
+
+    station: StationSettings = StationSettings()
+    deployment: DeploymentSettings = DeploymentSettings()
+    bundle: str = Field("default", min_length=1)
+    engine: EngineSettings = EngineSettings()
+    recordings: RecordingsSettings = RecordingsSettings()
+    events: EventsSettings = EventsSettings()
+    store: StoreSettings = StoreSettings()
+    replay: ReplaySettings = ReplaySettings()
+
+
+def parse_zone(text: str) -> tzinfo:
+    """A time zone from an IANA name or a fixed offset such as "+02:00".
+
+    Raises
+    ------
+    ConfigError
+        If the text is neither.
+    """
+    if text in ("UTC", "Z"):
+        return timezone.utc
+    match = _OFFSET.fullmatch(text)
+    if match:
+        span = timedelta(hours=int(match["hours"]), minutes=int(match["minutes"]))
+        return timezone(span if match["sign"] == "+" else -span)
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"time zone {text!r} is not known",
+            "use a name such as Europe/Helsinki, or a fixed offset such as +02:00",
+        ) from error
+
+
+def default_config_text() -> str:
+    """The commented config.yaml that the program carries."""
+    packaged = resources.files("detector").joinpath("data", CONFIG_NAME)
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    return Path(__file__).resolve().parents[1].joinpath(CONFIG_NAME).read_text(encoding="utf-8")
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Settings from a file; the defaults when ``path`` is None.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, is not YAML, or holds anything that is not a setting.
+    """
+    if path is None:
+        return Settings()
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}", "check the path, its permissions, and that it is UTF-8") from error
+    return parse_settings(text, str(path))
+
+
+def parse_settings(text: str, origin: str = CONFIG_NAME) -> Settings:
+    """Settings from YAML text.
+
+    Raises
+    ------
+    ConfigError
+        With the place in the text, the value, and the nearest valid key.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{origin} is not valid YAML: {error}", "compare it with the commented config.yaml of the project") from error
+    if values is None:
+        return Settings()
+    if not isinstance(values, dict):
+        raise ConfigError(f"{origin} holds a {type(values).__name__}, not keys with values", "start from the project's config.yaml")
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(*_explain(error, Settings, origin)) from error
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error.message}", error.hint) from error
+
+
+def _explain(error: ValidationError, model: type[BaseModel], origin: str) -> tuple[str, str]:
+    """Message and hint for the first thing that is wrong."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(model, first["loc"][:-1])
+        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known keys here: {', '.join(known)}"
+        return f"{origin}: unknown key {place!r}", hint
+    shown = repr(first.get("input"))
+    return f"{origin}: {place} is {shown[:80]}: {first['msg']}", f"see the comment above {place!r} in the project's config.yaml"
+
+
+def _keys_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return sorted(model.model_fields)
