@@ -1,0 +1,186 @@
+"""The student: a small convolutional encoder that hears each sample once. Network code, torch.
+
+For training::
+
+    student = Student(FrontendNumbers(), EncoderNumbers())
+    frames = student(features, valid)
+        features : float32 (batch, frames, mel_bands)   from `TorchLogMel`
+        valid    : float32 (batch, frames)              1 real, 0 pad or missing
+        frames   : float32 (batch, frames, frame_dims)  any number of frames; one score frame per feature frame
+    logits = TorchHead(student.frame_dims, n_classes)(frames)      # (batch, frames, n_classes)
+
+``forward`` treats each row as a whole segment (constant pad frames on both sides, as at run time); it is the
+same ``step`` that runs in the field, over a long input. Shapes are written (batch, time, channels) throughout.
+
+Depthwise dilated convolution with two pointwise layers after: Bai et al. 2018 (arXiv 1803.01271) for dilated
+temporal convolution, Liu et al. 2022 (arXiv 2201.03545) for the block.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from detector.model.architecture import STRIDE, EncoderNumbers, EncoderState, FrontendNumbers, input_channels, state_shapes
+
+
+class Block(nn.Module):
+    """Residual block: depthwise dilated convolution, LayerNorm over channels, two pointwise layers."""
+
+    def __init__(self, channels: int, expansion: int, kernel: int, dilation: int) -> None:
+        super().__init__()
+        self.tail = (kernel - 1) * dilation
+        self.depthwise = nn.Conv1d(channels, channels, kernel, dilation=dilation, groups=channels)
+        self.norm = nn.LayerNorm(channels)
+        self.widen = nn.Linear(channels, channels * expansion)
+        self.narrow = nn.Linear(channels * expansion, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Valid in time: (batch, tail + n, channels) -> (batch, n, channels)."""
+        centre = x[:, self.tail // 2 : x.shape[1] - self.tail // 2]
+        y = _over_time(self.depthwise, x)
+        return centre + self.narrow(F.gelu(self.widen(self.norm(y))))
+
+
+class Student(nn.Module):
+    """Features in, frames for the heads out; see the module's first lines.
+
+    Parameters
+    ----------
+    frontend : FrontendNumbers
+    encoder : EncoderNumbers
+    """
+
+    def __init__(self, frontend: FrontendNumbers, encoder: EncoderNumbers) -> None:
+        super().__init__()
+        self.frontend_numbers = frontend
+        self.numbers = encoder
+        self.frame_dims = encoder.frame_dims
+        self.stem_fine = nn.Conv1d(input_channels(frontend), encoder.stem_channels, encoder.stem_kernel)
+        self.norm_fine = nn.LayerNorm(encoder.stem_channels)
+        self.stem_coarse = nn.Conv1d(encoder.stem_channels, encoder.channels, 4, stride=STRIDE)
+        self.norm_coarse = nn.LayerNorm(encoder.channels)
+        self.blocks = nn.ModuleList(Block(encoder.channels, encoder.expansion, encoder.kernel, d) for d in encoder.dilations)
+        self.norm_out = nn.LayerNorm(encoder.channels)
+
+    def forward(self, features: Tensor, valid: Tensor) -> Tensor:
+        """Frames of whole segments.
+
+        Parameters
+        ----------
+        features : float32 (batch, n, mel_bands)
+        valid : float32 (batch, n)
+
+        Returns
+        -------
+        float32 (batch, n, frame_dims)
+        """
+        n, delay = features.shape[1], self.numbers.delay_frames
+        padding = delay + -(n + delay) % self.numbers.mean_block_frames
+        features = F.pad(features, (0, 0, 0, padding))
+        valid = F.pad(valid, (0, padding))
+        frames, _ = self.step(features, valid, self.primed_state(features.shape[0]))
+        return frames[:, delay : delay + n]
+
+    def step(self, features: Tensor, valid: Tensor, state: EncoderState[Tensor]) -> tuple[Tensor, EncoderState[Tensor]]:
+        """The next frames of a stream; output frame i is `numbers.delay_frames` older than input frame i.
+
+        Parameters
+        ----------
+        features : float32 (batch, n, mel_bands)
+            n a multiple of ``mean_block_frames``.
+        valid : float32 (batch, n)
+        state : EncoderState
+
+        Returns
+        -------
+        frames : float32 (batch, n, frame_dims)
+        state : EncoderState
+        """
+        n = features.shape[1]
+        x, mean_sums, mean_counts = self._normalise(features, valid.unsqueeze(2), state)
+        x = torch.cat((state.stem, x), 1)
+        fine = torch.cat((state.fine, self._fine(x)), 1)
+        reach = 3 if (self.numbers.stem_kernel - 1) // 2 % 2 == 0 else 2
+        h = self._coarse(fine[:, fine.shape[1] - n - reach :])
+        tails = []
+        for block, tail in zip(self.blocks, state.blocks, strict=True):
+            h = torch.cat((tail, h), 1)
+            tails.append(h[:, h.shape[1] - tail.shape[1] :])
+            h = block(h)
+        h = self.norm_out(h).unsqueeze(2).expand(-1, -1, STRIDE, -1).reshape(h.shape[0], n, -1)
+        frames = torch.cat((h, fine[:, :n]), 2)
+        after = EncoderState(
+            mean_sums=mean_sums,
+            mean_counts=mean_counts,
+            stem=x[:, x.shape[1] - state.stem.shape[1] :],
+            fine=fine[:, n:],
+            blocks=tuple(tails),
+        )
+        return frames, after
+
+    def primed_state(self, batch: int) -> EncoderState[Tensor]:
+        """The state after endless pad frames: where every segment starts.
+
+        Pad frames are constant in time, so each layer needs one frame of them; differentiable.
+        """
+        shapes = state_shapes(self.frontend_numbers, self.numbers, batch)
+        weight = self.stem_fine.weight
+        stem = weight.new_zeros(shapes["stem"])
+        fine = self._fine(weight.new_zeros(batch, self.numbers.stem_kernel, stem.shape[2]))
+        h = self._coarse(fine.expand(-1, 4, -1))
+        tails = []
+        for block, dilation in zip(self.blocks, self.numbers.dilations, strict=True):
+            tail = (self.numbers.kernel - 1) * dilation
+            tails.append(h.expand(-1, tail, -1))
+            h = block(h.expand(-1, tail + 1, -1))
+        return EncoderState(
+            mean_sums=weight.new_zeros(shapes["mean_sums"]),
+            mean_counts=weight.new_zeros(shapes["mean_counts"]),
+            stem=stem,
+            fine=fine.expand(-1, self.numbers.fine_tail_frames, -1),
+            blocks=tuple(tails),
+        )
+
+    def _normalise(self, features: Tensor, valid: Tensor, state: EncoderState[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Raw features, features minus the running mean of valid frames, and validity, side by side."""
+        batch, n, mels = features.shape
+        size, blocks = self.numbers.mean_block_frames, self.numbers.mean_blocks
+        features = features * valid
+        sums = torch.cat((state.mean_sums, features.reshape(batch, n // size, size, mels).sum(2)), 1)
+        counts = torch.cat((state.mean_counts, valid.reshape(batch, n // size, size, 1).sum(2)), 1)
+        total = _over_time(nn.AvgPool1d(blocks, 1), sums)
+        count = _over_time(nn.AvgPool1d(blocks, 1), counts)
+        mean = (total / count.clamp(min=0.5 / blocks)).unsqueeze(2).expand(-1, -1, size, -1).reshape(batch, n, mels)
+        joined = torch.cat((features, (features - mean) * valid, valid), 2)
+        return joined, sums[:, n // size :], counts[:, n // size :]
+
+    def _fine(self, x: Tensor) -> Tensor:
+        out: Tensor = F.gelu(self.norm_fine(_over_time(self.stem_fine, x)))
+        return out
+
+    def _coarse(self, x: Tensor) -> Tensor:
+        out: Tensor = F.gelu(self.norm_coarse(_over_time(self.stem_coarse, x)))
+        return out
+
+
+class TorchHead(nn.Module):
+    """A head in training: one matrix, or two with GELU between when ``hidden`` is above 0."""
+
+    def __init__(self, frame_dims: int, n_classes: int, hidden: int = 0) -> None:
+        super().__init__()
+        sizes = (frame_dims, hidden, n_classes) if hidden else (frame_dims, n_classes)
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(..., frame_dims) -> logits (..., n_classes)."""
+        for i, layer in enumerate(self.layers):
+            frames = layer(F.gelu(frames) if i else frames)
+        return frames
+
+
+def _over_time(layer: nn.Module, x: Tensor) -> Tensor:
+    """A convolution or pooling along time of (batch, time, channels)."""
+    out: Tensor = layer(x.transpose(1, 2)).transpose(1, 2)
+    return out
