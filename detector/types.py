@@ -151,6 +151,19 @@ class EffortSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """A segment is over: everything before this belongs to it, what follows to the next one, which counts from 0.
+
+    Attributes
+    ----------
+    n_samples : int
+        Its length at the source's own rate; 0 when a gap followed on a gap.
+    """
+
+    n_samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class StartTime:
     """When a recording began, and how that is known.
 
