@@ -7,7 +7,7 @@ import re
 from datetime import timedelta, timezone, tzinfo
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -174,13 +174,22 @@ def parse_settings(text: str, origin: str = CONFIG_NAME) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(*_explain(error, Settings, origin)) from error
+        raise ConfigError(*explain_validation(error, Settings, origin)) from error
     except ConfigError as error:
         raise ConfigError(f"{origin}: {error.message}", error.hint) from error
 
 
-def _explain(error: ValidationError, model: type[BaseModel], origin: str) -> tuple[str, str]:
-    """Message and hint for the first thing that is wrong."""
+def explain_validation(error: ValidationError, model: type[BaseModel], origin: str) -> tuple[str, str]:
+    """Message and hint for the first thing that is wrong in a strictly read file.
+
+    Parameters
+    ----------
+    error : ValidationError
+    model : type of BaseModel
+        What the file was read as; its keys are offered in the hint.
+    origin : str
+        Name of the file.
+    """
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -188,13 +197,26 @@ def _explain(error: ValidationError, model: type[BaseModel], origin: str) -> tup
         close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known keys here: {', '.join(known)}"
         return f"{origin}: unknown key {place!r}", hint
+    if not place:
+        return f"{origin}: {first['msg']}", "correct the values so that they agree"
     shown = repr(first.get("input"))
-    return f"{origin}: {place} is {shown[:80]}: {first['msg']}", f"see the comment above {place!r} in the project's config.yaml"
+    where = f"see the comment above {place!r} in the project's config.yaml" if origin.endswith(CONFIG_NAME) else f"correct {place!r}"
+    return f"{origin}: {place} is {shown[:80]}: {first['msg']}", where
 
 
 def _keys_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """Keys allowed at a place, looking through lists and mappings of sections."""
     for part in path:
-        annotation = model.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
+        field = model.model_fields.get(str(part))
+        if field is not None:
+            inner = _section_in(field.annotation)
+            if inner is None:
+                return []
+            model = inner
     return sorted(model.model_fields)
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for argument in get_args(annotation) if (found := _section_in(argument)) is not None), None)
