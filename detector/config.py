@@ -28,9 +28,9 @@ class _Section(BaseModel):
 class StationSettings(_Section):
     """The place where a recorder hangs."""
 
-    name: str = Field("station", min_length=1, max_length=200)
-    latitude: float | None = Field(None, ge=-90, le=90)
-    longitude: float | None = Field(None, ge=-180, le=180)
+    name: str = Field(default="station", min_length=1, max_length=200)
+    latitude: float | None = Field(default=None, ge=-90, le=90)
+    longitude: float | None = Field(default=None, ge=-180, le=180)
     time_zone: str | None = None
 
     @field_validator("time_zone")
@@ -49,7 +49,7 @@ class StationSettings(_Section):
 class DeploymentSettings(_Section):
     """One recorder at the station for one period."""
 
-    name: str = Field("deployment", min_length=1, max_length=200)
+    name: str = Field(default="deployment", min_length=1, max_length=200)
     position: str = ""
     recorder: str = ""
     gain_db: float | None = None
@@ -77,15 +77,15 @@ class RecordingsSettings(_Section):
 class EventsSettings(_Section):
     """What is kept as a candidate."""
 
-    floor: float = Field(0.05, gt=0, lt=1)
-    longest_s: float = Field(60.0, ge=1, le=3600)
+    floor: float = Field(default=0.05, gt=0, lt=1)
+    longest_s: float = Field(default=60.0, ge=1, le=3600)
     rate_cap_per_hour: PositiveInt = 3600
 
 
 class StoreSettings(_Section):
     """Where detections are kept."""
 
-    path: str = Field("detections.db", min_length=1)
+    path: str = Field(default="detections.db", min_length=1)
 
 
 class ReplaySettings(_Section):
@@ -99,7 +99,7 @@ class Settings(_Section):
 
     station: StationSettings = StationSettings()
     deployment: DeploymentSettings = DeploymentSettings()
-    bundle: str = Field("default", min_length=1)
+    bundle: str = Field(default="default", min_length=1)
     engine: EngineSettings = EngineSettings()
     recordings: RecordingsSettings = RecordingsSettings()
     events: EventsSettings = EventsSettings()

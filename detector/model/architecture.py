@@ -31,11 +31,11 @@ class FrontendNumbers(_Numbers):
     fft_samples: Annotated[int, Field(ge=16, le=16384, strict=True)] = 512
     hop_samples: Annotated[int, Field(ge=8, le=8192, strict=True)] = 160
     mel_bands: Annotated[int, Field(ge=8, le=512, strict=True)] = 64
-    low_hz: float = Field(60.0, ge=0)
-    high_hz: float = Field(15500.0, gt=0)
-    floor_db: float = Field(-120.0, ge=-200, le=0)
-    mean_db: float = Field(-60.0, ge=-200, le=200)
-    std_db: float = Field(20.0, gt=0, le=200)
+    low_hz: float = Field(default=60.0, ge=0)
+    high_hz: float = Field(default=15500.0, gt=0)
+    floor_db: float = Field(default=-120.0, ge=-200, le=0)
+    mean_db: float = Field(default=-60.0, ge=-200, le=200)
+    std_db: float = Field(default=20.0, gt=0, le=200)
 
     @model_validator(mode="after")
     def _fits(self) -> FrontendNumbers:

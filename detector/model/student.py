@@ -18,6 +18,8 @@ temporal convolution, Liu et al. 2022 (arXiv 2201.03545) for the block.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
@@ -39,8 +41,16 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Valid in time: (batch, tail + n, channels) -> (batch, n, channels)."""
         centre = x[:, self.tail // 2 : x.shape[1] - self.tail // 2]
-        y = _over_time(self.depthwise, x)
-        return centre + self.narrow(F.gelu(self.widen(self.norm(y))))
+        y = self._convolve(x.transpose(1, 2)).transpose(1, 2)
+        y = self.narrow(F.gelu(self.widen(self.norm(y))))
+        out: Tensor = centre + y
+        return out
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        """The depthwise convolution as a 2-D one of height 1: ONNX Runtime has a vectorised kernel for that form only."""
+        layer = self.depthwise
+        y = F.conv2d(x.unsqueeze(2), layer.weight.unsqueeze(2), layer.bias, dilation=(1, layer.dilation[0]), groups=layer.groups)
+        return y.squeeze(2)
 
 
 class Student(nn.Module):
@@ -150,9 +160,10 @@ class Student(nn.Module):
         features = features * valid
         sums = torch.cat((state.mean_sums, features.reshape(batch, n // size, size, mels).sum(2)), 1)
         counts = torch.cat((state.mean_counts, valid.reshape(batch, n // size, size, 1).sum(2)), 1)
-        total = _over_time(nn.AvgPool1d(blocks, 1), sums)
-        count = _over_time(nn.AvgPool1d(blocks, 1), counts)
-        mean = (total / count.clamp(min=0.5 / blocks)).unsqueeze(2).expand(-1, -1, size, -1).reshape(batch, n, mels)
+        window = features.new_ones(1, 1, blocks, 1)
+        total = F.conv2d(sums.unsqueeze(1), window).squeeze(1)
+        count = F.conv2d(counts.unsqueeze(1), window).squeeze(1)
+        mean = (total / count.clamp(min=0.5)).unsqueeze(2).expand(-1, -1, size, -1).reshape(batch, n, mels)
         joined = torch.cat((features, (features - mean) * valid, valid), 2)
         return joined, sums[:, n // size :], counts[:, n // size :]
 
@@ -171,7 +182,7 @@ class TorchHead(nn.Module):
     def __init__(self, frame_dims: int, n_classes: int, hidden: int = 0) -> None:
         super().__init__()
         sizes = (frame_dims, hidden, n_classes) if hidden else (frame_dims, n_classes)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
 
     def forward(self, frames: Tensor) -> Tensor:
         """(..., frame_dims) -> logits (..., n_classes)."""
@@ -181,6 +192,6 @@ class TorchHead(nn.Module):
 
 
 def _over_time(layer: nn.Module, x: Tensor) -> Tensor:
-    """A convolution or pooling along time of (batch, time, channels)."""
+    """A convolution along time of (batch, time, channels)."""
     out: Tensor = layer(x.transpose(1, 2)).transpose(1, 2)
     return out
