@@ -42,7 +42,7 @@ class Outcome:
     peak_rss_mb: float | None
 
 
-def run_python(arguments: Sequence[str], threads: int | None = None, timeout_s: float = 3600.0) -> Outcome:
+def run_python(arguments: Sequence[str], threads: int | None = None, one_core: bool = False, timeout_s: float = 3600.0) -> Outcome:
     """Run this Python with some arguments in a fresh process.
 
     Parameters
@@ -51,6 +51,8 @@ def run_python(arguments: Sequence[str], threads: int | None = None, timeout_s: 
         Such as ("-m", "detector.cli.main", "--help").
     threads : int, optional
         Limit of the numeric libraries' own threads; theirs to choose when not given.
+    one_core : bool
+        Hold the process and all that it starts to the last core that may be used (Linux; elsewhere without effect).
     timeout_s : float
 
     Raises
@@ -64,6 +66,8 @@ def run_python(arguments: Sequence[str], threads: int | None = None, timeout_s: 
     with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as output:
         started = time.perf_counter()
         process = subprocess.Popen([sys.executable, *arguments], stdout=output, stderr=errors, env=environment)
+        if one_core and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(process.pid, {max(os.sched_getaffinity(0))})
         with _MemoryWatch(process.pid) as memory:
             try:
                 code = process.wait(timeout_s)

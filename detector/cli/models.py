@@ -1,0 +1,90 @@
+"""`detector models`: what bundles there are, what one can hear, and whether its files are whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from detector.cli.options import config_option, find_config, json_option
+
+if TYPE_CHECKING:
+    from detector.model.bundle import Bundle
+
+
+@click.group(name="models")
+def command() -> None:
+    """Show and check the bundles that are installed.
+
+    A bundle is a folder with a trained ear: its card, its weights and its heads. A name is looked for in models/ beside the
+    settings, then in $DETECTOR_MODELS, then among those that came with the program; a path is taken as it is.
+    """
+
+
+def _load(name: str, config_path: Path | None) -> Bundle:
+    from detector.model.bundle import find_bundle, load_bundle
+
+    return load_bundle(find_bundle(name, _folder(config_path)))
+
+
+def _folder(config_path: Path | None) -> Path | None:
+    config = find_config(config_path)
+    return None if config is None else config.parent
+
+
+@command.command(name="list")
+@config_option
+@json_option
+def list_command(config_path: Path | None, as_json: bool) -> None:
+    """Names of all bundles that can be found, with their classes."""
+    from detector.errors import BundleError
+    from detector.model.bundle import list_bundles, load_bundle
+
+    found: list[dict[str, Any]] = []
+    for path in list_bundles(_folder(config_path)):
+        try:
+            card = load_bundle(path).card
+        except BundleError as error:
+            found.append({"name": path.name, "path": str(path), "problem": error.message})
+            continue
+        labels = [entry.label for _, entry in card.columns]
+        found.append({"name": path.name, "path": str(path), "classes": labels, "sample_rate_hz": card.sample_rate_hz})
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    for row in found:
+        what = f"damaged: {row['problem']}" if "problem" in row else f"{', '.join(row['classes'])} at {row['sample_rate_hz']} Hz"
+        click.echo(f"{row['name']}\t{what}\t{row['path']}")
+    if not found:
+        click.echo("no bundles found; set DETECTOR_MODELS or put a bundle into models/", err=True)
+
+
+@command.command(name="show")
+@click.argument("name")
+@config_option
+@json_option
+def show_command(name: str, config_path: Path | None, as_json: bool) -> None:
+    """The card of one bundle: licence, classes, band, size, and what was measured."""
+    bundle = _load(name, config_path)
+    values = bundle.card.model_dump(mode="json")
+    if as_json:
+        click.echo(json.dumps({**values, "path": str(bundle.path), "hash": bundle.hash}, ensure_ascii=False, indent=2))
+        return
+    from detector.model.card import card_text
+
+    click.echo(f"# {bundle.path}\n# hash {bundle.hash}\n{card_text(bundle.card)}", nl=False)
+
+
+@command.command(name="verify")
+@click.argument("name")
+@config_option
+def verify_command(name: str, config_path: Path | None) -> None:
+    """Check every file of a bundle against its card, and that the engine gives the scores it gave when it was made."""
+    from detector.model.bundle import verify_bundle
+
+    bundle = _load(name, config_path)
+    for line in verify_bundle(bundle):
+        click.echo(line)
+    click.echo(f"{name}: whole, hash {bundle.hash}")
