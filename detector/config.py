@@ -132,7 +132,7 @@ def parse_zone(text: str) -> tzinfo:
 
 def default_config_text() -> str:
     """The commented config.yaml that the program carries."""
-    packaged = resources.files("detector").joinpath("data", CONFIG_NAME)
+    packaged = resources.files("detector") / "data" / CONFIG_NAME
     if packaged.is_file():
         return packaged.read_text(encoding="utf-8")
     return Path(__file__).resolve().parents[1].joinpath(CONFIG_NAME).read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -128,15 +129,47 @@ def input_channels(frontend: FrontendNumbers) -> int:
     return 2 * frontend.mel_bands + 1
 
 
+def parameter_shapes(frontend: FrontendNumbers, encoder: EncoderNumbers) -> dict[str, tuple[int, ...]]:
+    """Shape of every weight in encoder.safetensors, by name."""
+    stem, wide = encoder.stem_channels, encoder.channels
+    inner = wide * encoder.expansion
+    shapes: dict[str, tuple[int, ...]] = {
+        "stem_fine.weight": (stem, input_channels(frontend), encoder.stem_kernel),
+        "stem_fine.bias": (stem,),
+        "norm_fine.weight": (stem,),
+        "norm_fine.bias": (stem,),
+        "stem_coarse.weight": (wide, stem, 4),
+        "stem_coarse.bias": (wide,),
+        "norm_coarse.weight": (wide,),
+        "norm_coarse.bias": (wide,),
+        "norm_out.weight": (wide,),
+        "norm_out.bias": (wide,),
+    }
+    block: dict[str, tuple[int, ...]] = {
+        "depthwise.weight": (wide, 1, encoder.kernel),
+        "depthwise.bias": (wide,),
+        "norm.weight": (wide,),
+        "norm.bias": (wide,),
+        "widen.weight": (inner, wide),
+        "widen.bias": (inner,),
+        "narrow.weight": (wide, inner),
+        "narrow.bias": (wide,),
+    }
+    return shapes | {f"blocks.{i}.{name}": shape for i in range(len(encoder.dilations)) for name, shape in block.items()}
+
+
 def parameter_count(frontend: FrontendNumbers, encoder: EncoderNumbers) -> int:
     """Trainable numbers of the encoder; heads not counted."""
-    stem, wide = encoder.stem_channels, encoder.channels
-    first = input_channels(frontend) * encoder.stem_kernel * stem + stem
-    second = stem * 4 * wide + wide
-    norms = 2 * stem + 2 * wide + 2 * wide
-    inner = wide * encoder.expansion
-    block = wide * encoder.kernel + wide + 2 * wide + wide * inner + inner + inner * wide + wide
-    return first + second + norms + len(encoder.dilations) * block
+    return sum(prod(shape) for shape in parameter_shapes(frontend, encoder).values())
+
+
+def head_shapes(frame_dims: int, hidden: int, n_classes: int) -> dict[str, tuple[int, ...]]:
+    """Shape of every weight of a head, by name."""
+    sizes = (frame_dims, hidden, n_classes) if hidden else (frame_dims, n_classes)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for i in range(len(sizes) - 1):
+        shapes |= {f"layers.{i}.weight": (sizes[i + 1], sizes[i]), f"layers.{i}.bias": (sizes[i + 1],)}
+    return shapes
 
 
 def macs_per_second(frontend: FrontendNumbers, encoder: EncoderNumbers, sample_rate_hz: int) -> float:

@@ -55,7 +55,7 @@ class ClassCard(_Section):
 
 
 class HeadCard(_Section):
-    """One head: a matrix on the frames, or two with GELU between when ``hidden`` is above 0."""
+    """One head: a matrix on the frames, or two with ReLU between when ``hidden`` is above 0."""
 
     hidden: Annotated[int, Field(ge=0, le=65536, strict=True)] = 0
     classes: tuple[ClassCard, ...] = Field(min_length=1, max_length=10_000)

@@ -4,7 +4,7 @@ For training::
 
     student = Student(FrontendNumbers(), EncoderNumbers())
     frames = student(features, valid)
-        features : float32 (batch, frames, mel_bands)   from `TorchLogMel`
+        features : float32 (batch, frames, mel_bands)   from `TorchLogMel(frontend, rate_hz)(audio)`
         valid    : float32 (batch, frames)              1 real, 0 pad or missing
         frames   : float32 (batch, frames, frame_dims)  any number of frames; one score frame per feature frame
     logits = TorchHead(student.frame_dims, n_classes)(frames)      # (batch, frames, n_classes)
@@ -25,6 +25,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from detector.model.architecture import STRIDE, EncoderNumbers, EncoderState, FrontendNumbers, input_channels, state_shapes
+from detector.model.frontend import mel_matrix, window
 
 
 class Block(nn.Module):
@@ -177,7 +178,7 @@ class Student(nn.Module):
 
 
 class TorchHead(nn.Module):
-    """A head in training: one matrix, or two with GELU between when ``hidden`` is above 0."""
+    """A head in training: one matrix, or two with ReLU between when ``hidden`` is above 0; `heads.Head` is its numpy twin."""
 
     def __init__(self, frame_dims: int, n_classes: int, hidden: int = 0) -> None:
         super().__init__()
@@ -187,8 +188,45 @@ class TorchHead(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """(..., frame_dims) -> logits (..., n_classes)."""
         for i, layer in enumerate(self.layers):
-            frames = layer(F.gelu(frames) if i else frames)
+            frames = layer(F.relu(frames) if i else frames)
         return frames
+
+
+class TorchLogMel(nn.Module):
+    """The features of `frontend.LogMel` for training, on any device.
+
+    Parameters
+    ----------
+    numbers : FrontendNumbers
+    sample_rate_hz : int
+    """
+
+    window: Tensor
+    mel: Tensor
+
+    def __init__(self, numbers: FrontendNumbers, sample_rate_hz: int) -> None:
+        super().__init__()
+        self.numbers = numbers
+        self.register_buffer("window", torch.from_numpy(window(numbers)))
+        self.register_buffer("mel", torch.from_numpy(mel_matrix(numbers, sample_rate_hz)))
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Features of whole segments: (batch, n) -> (batch, ceil(n / hop), mel_bands)."""
+        return self.normalise(self.power(audio))
+
+    def power(self, audio: Tensor) -> Tensor:
+        """Linear calibrated power in mel bands, where scenes may be mixed: (batch, n) -> (batch, ceil(n / hop), mel_bands)."""
+        numbers = self.numbers
+        padded = F.pad(audio, (numbers.context_samples, numbers.context_samples + -audio.shape[1] % numbers.hop_samples))
+        frames = padded.unfold(1, numbers.window_samples, numbers.hop_samples) * self.window
+        spectrum = torch.fft.rfft(frames, n=numbers.fft_samples)
+        return (spectrum.real.square() + spectrum.imag.square()) @ self.mel
+
+    def normalise(self, power: Tensor) -> Tensor:
+        """Power to dB, then (dB - mean_db) / std_db."""
+        numbers = self.numbers
+        decibels = 10 * torch.log10(power.clamp(min=10 ** (numbers.floor_db / 10)))
+        return (decibels - numbers.mean_db) / numbers.std_db
 
 
 def _over_time(layer: nn.Module, x: Tensor) -> Tensor:
