@@ -84,6 +84,13 @@ class ChainDecoder:
     chain : sequence of Recording
     keep_bytes : int
         Most decoded bytes that are kept.
+
+    Attributes
+    ----------
+    audio_hash : str
+        Of the whole chain; see `audio_hash`.
+    recording_hashes : tuple of str
+        Of each recording alone.
     """
 
     def __init__(self, chain: Sequence[Recording], keep_bytes: int = KEEP_BYTES) -> None:
@@ -91,8 +98,10 @@ class ChainDecoder:
         self.chain = tuple(chain)
         frame_bytes = channels * np.dtype(canonical_type(chain[0].encoding)).itemsize
         fits = sum(recording.n_samples for recording in chain) * frame_bytes <= keep_bytes
-        self._kept: list[Samples | Lost] | None = list(_decode_chain(self.chain)) if fits else None
-        self.audio_hash = _hash(self.chain, _decode_chain(self.chain) if self._kept is None else self._kept)
+        each = (decode(recording) for recording in self.chain)
+        kept = [list(pieces) for pieces in each] if fits else None
+        self.audio_hash, self.recording_hashes = _hash(self.chain, each if kept is None else kept)
+        self._kept = None if kept is None else [piece for pieces in kept for piece in pieces]
 
     def source(self, channel: int | Literal["mix"], block_samples: int) -> ArchiveSource:
         """The audio of one channel; see `ArchiveSource`."""
@@ -110,23 +119,31 @@ def audio_hash(chain: Sequence[Recording]) -> str:
         If the chain is empty, mixed, or nothing of it can be decoded.
     """
     _check_chain(chain)
-    return _hash(chain, _decode_chain(chain))
+    return _hash(chain, (decode(recording) for recording in chain))[0]
 
 
-def _hash(chain: Sequence[Recording], pieces: Iterable[Samples | Lost]) -> str:
+def _hash(chain: Sequence[Recording], decoded: Iterable[Iterable[Samples | Lost]]) -> tuple[str, tuple[str, ...]]:
+    """Hash of the chain, and of each recording in it."""
     kind = np.dtype(canonical_type(chain[0].encoding)).name
-    digest = hashlib.blake2b(f"{chain[0].sample_rate_hz} {chain[0].channels} {kind}\n".encode(), digest_size=20)
+    start = hashlib.blake2b(f"{chain[0].sample_rate_hz} {chain[0].channels} {kind}\n".encode(), digest_size=20)
+    whole, each = start.copy(), []
     reason, heard = "it holds no samples", False
-    for piece in pieces:
-        if isinstance(piece, Lost):
-            reason = piece.reason
-            digest.update(f"lost {piece.n_samples}\n".encode())
-        else:
-            heard = True
-            digest.update(np.ascontiguousarray(piece).data)
+    for pieces in decoded:
+        own = start.copy()
+        for piece in pieces:
+            if isinstance(piece, Lost):
+                reason = piece.reason
+                content: bytes | memoryview = f"lost {piece.n_samples}\n".encode()
+            else:
+                heard = True
+                content = np.ascontiguousarray(piece).data
+            whole.update(content)
+            if len(chain) > 1:
+                own.update(content)
+        each.append(own.hexdigest())
     if not heard:
         raise AudioError(f"{chain[0].path}: {reason}", "check the file and the card or disk that it is on")
-    return digest.hexdigest()
+    return whole.hexdigest(), tuple(each) if len(chain) > 1 else (whole.hexdigest(),)
 
 
 def _check_chain(chain: Sequence[Recording]) -> int:
