@@ -11,7 +11,7 @@ import click
 from detector.cli.options import config_option, find_config, json_option
 
 if TYPE_CHECKING:
-    from detector.model.bundle import Bundle
+    from detector.model.bundle import Bundle, BundleEntry
 
 
 @click.group(name="models")
@@ -39,26 +39,26 @@ def _folder(config_path: Path | None) -> Path | None:
 @json_option
 def list_command(config_path: Path | None, as_json: bool) -> None:
     """Names of all bundles that can be found, with their classes."""
-    from detector.errors import BundleError
-    from detector.model.bundle import list_bundles, load_bundle
+    from detector.model.bundle import list_bundles, model_folders
 
-    found: list[dict[str, Any]] = []
-    for path in list_bundles(_folder(config_path)):
-        try:
-            card = load_bundle(path).card
-        except BundleError as error:
-            found.append({"name": path.name, "path": str(path), "problem": error.message})
-            continue
-        labels = [entry.label for _, entry in card.columns]
-        found.append({"name": path.name, "path": str(path), "classes": labels, "sample_rate_hz": card.sample_rate_hz})
+    entries = list_bundles(_folder(config_path))
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        click.echo(json.dumps([_row(entry) for entry in entries], ensure_ascii=False, indent=2))
         return
-    for row in found:
-        what = f"damaged: {row['problem']}" if "problem" in row else f"{', '.join(row['classes'])} at {row['sample_rate_hz']} Hz"
-        click.echo(f"{row['name']}\t{what}\t{row['path']}")
-    if not found:
-        click.echo("no bundles found; set DETECTOR_MODELS or put a bundle into models/", err=True)
+    for entry in entries:
+        row = _row(entry)
+        what = f"cannot be used: {entry.problem}" if entry.card is None else f"{', '.join(row['classes'])} at {row['sample_rate_hz']} Hz"
+        click.echo(f"{entry.name}\t{what}\t{entry.path}")
+    if not entries:
+        looked = ", ".join(str(folder) for folder in model_folders(_folder(config_path)))
+        click.echo(f"no bundle in {looked}; set DETECTOR_MODELS to a folder that holds some", err=True)
+
+
+def _row(entry: BundleEntry) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": entry.name, "path": str(entry.path)}
+    if entry.card is None:
+        return {**row, "problem": entry.problem}
+    return {**row, "classes": [facts.label for _, facts in entry.card.columns], "sample_rate_hz": entry.card.sample_rate_hz}
 
 
 @command.command(name="show")

@@ -7,9 +7,11 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ RATE_HZ = 48_000
 COMMAND = ("-m", "detector.cli.main")
 PARTS = ("-m", "detector.service.bench_parts")
 PEERS = ("-m", "detector.train.peers")
+FIRST = datetime(2026, 5, 1)
 WINDOW_S = 10.0
 LAYERS = {"hubert_base": 12, "two_layers": 2}
 
@@ -61,13 +64,13 @@ def n_cores() -> int:
 
 def write_recordings(plan: Plan, suffix: str, files: int, minutes: float) -> Path:
     """A folder with recordings that all differ: the scene over and over, begun elsewhere in each file."""
-    folder = plan.folder / f"{suffix}-{files}-{minutes:g}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir=plan.folder))
+    total = round(minutes * 60 * RATE_HZ)
     for index in range(files):
         turned = np.roll(plan.scene, -(index + 1) * len(plan.scene) // (files + 1))
-        total = round(minutes * 60 * RATE_HZ)
-        blocks = (turned[: total - done] for done in range(0, total, len(turned)))
-        write_recording(folder / f"site_20260501_{index // 60:02}{index % 60:02}00.{suffix}", blocks, RATE_HZ)
+        begin = FIRST + timedelta(minutes=index * minutes)
+        blocks = [turned[: total - done] for done in range(0, total, len(turned))]
+        write_recording(folder / f"site_{begin:%Y%m%d_%H%M%S}.{suffix}", blocks, RATE_HZ)
     return folder
 
 
