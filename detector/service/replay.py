@@ -234,19 +234,19 @@ def _notes(bundle: Bundle, plan: ReplayPlan, store: Store, run: str, switched: i
     card = bundle.card
     recordings = [recording for jobs in plan.jobs for recording in jobs[0].chain]
     if plan.changed:
-        yield f"{len(plan.changed)} files have other content than before; they were analysed anew, what was heard in the old ones is kept but no longer counts"
-    older = store.superseded_by(run)
+        yield f"{len(plan.changed)} files have other content than before: analysed anew; what the old content gave is kept, uncounted"
+    older = store.older_runs(run)
     if older:
-        yield f"bundle or settings differ from {older} earlier run{'s' if older > 1 else ''}; this run stands beside them and is the one that counts"
+        yield f"bundle or settings differ from {older} earlier run(s): this run stands beside them, and it is the one that counts"
     if switched:
         yield f"{switched} finished analyses of this run count again"
     high = [recording for recording in recordings if recording.sample_rate_hz / 2 > 1.5 * card.high_hz]
     if high:
         top = max(recording.sample_rate_hz for recording in high) / 2000
-        yield f"{len(high)} recordings reach up to {top:g} kHz; bundle {card.name} hears {card.low_hz:g} to {card.high_hz:g} Hz and nothing above"
-    low = [recording for recording in recordings if recording.sample_rate_hz / 2 < 0.5 * card.high_hz]
+        yield f"{len(high)} recordings reach up to {top:g} kHz; bundle {card.name} hears {card.low_hz:g} to {card.high_hz:g} Hz only"
+    low = sum(recording.sample_rate_hz / 2 < 0.5 * card.high_hz for recording in recordings)
     if low:
-        yield f"{len(low)} recordings end below half of what bundle {card.name} hears ({card.high_hz:g} Hz); calls above their limit cannot be found"
+        yield f"{low} recordings end below half of {card.high_hz:g} Hz, the upper limit of bundle {card.name}: higher calls are not in them"
     unknown = sum(recording.start.utc_ns is None for recording in recordings)
     if unknown:
-        yield f"{unknown} recordings have no known start time in UTC; set station.time_zone or recordings.name_pattern if their names or headers say it"
+        yield f"{unknown} recordings have no known start in UTC; if names or headers say it: station.time_zone, recordings.name_pattern"

@@ -55,7 +55,7 @@ class ResultWriter:
         failure = next((message for message in messages if isinstance(message, Failed)), None)
         identity = next((message for message in messages if isinstance(message, ChainHash)), None)
         results = [message for message in messages if isinstance(message, SegmentResult)]
-        if failure is None and (identity is None or not results and not self.is_complete(job, identity.audio_hash)):
+        if failure is None and (identity is None or (not results and not self.is_complete(job, identity.audio_hash))):
             failure = Failed("an identical recording could not be analysed", "see the reason given for that one")
         if failure is not None or identity is None:
             self._fail(job, failure)
