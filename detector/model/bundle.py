@@ -93,7 +93,7 @@ def find_bundle(name: str, config_dir: Path | None) -> Path:
             return place.resolve()
     looked = ", ".join(str(place) for place in places)
     found = sorted({entry.name for entry in list_bundles(config_dir)})
-    seen = f"bundles found: {', '.join(found)}" if found else f"no bundle was found at all; set {MODELS_VARIABLE} to the folder that holds them"
+    seen = f"bundles found: {', '.join(found)}" if found else f"none was found at all; set {MODELS_VARIABLE} to the folder that holds them"
     raise BundleError(f"no bundle {name!r} (looked for {CARD_NAME} in {looked})", seen)
 
 

@@ -27,7 +27,8 @@ def mel_points_hz(numbers: FrontendNumbers) -> npt.NDArray[np.float64]:
 def window(numbers: FrontendNumbers) -> FloatArray:
     """Periodic Hann window, (window_samples,)."""
     phase = 2 * np.pi * np.arange(numbers.window_samples) / numbers.window_samples
-    return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+    hann: FloatArray = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+    return hann
 
 
 def mel_matrix(numbers: FrontendNumbers, sample_rate_hz: int) -> FloatArray:
@@ -42,7 +43,8 @@ def mel_matrix(numbers: FrontendNumbers, sample_rate_hz: int) -> FloatArray:
     area = rise**2 / (2 * (centre - left)) + (right - centre) / 2 - fall**2 / (2 * (right - centre))
     energy = np.sum(window(numbers).astype(np.float64) ** 2)
     weights = np.diff(area, axis=0) / width * 4 / (numbers.fft_samples * energy)
-    return weights.astype(np.float32)
+    matrix: FloatArray = weights.astype(np.float32)
+    return matrix
 
 
 def band_groups(numbers: FrontendNumbers) -> npt.NDArray[np.int64]:

@@ -19,13 +19,18 @@ temporal convolution, Liu et al. 2022 (arXiv 2201.03545) for the block.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from detector.errors import EngineError
 from detector.model.architecture import STRIDE, EncoderNumbers, EncoderState, FrontendNumbers, input_channels, state_shapes
 from detector.model.frontend import mel_matrix, window
+from detector.types import FloatArray
 
 
 class Block(nn.Module):
@@ -220,13 +225,73 @@ class TorchLogMel(nn.Module):
         padded = F.pad(audio, (numbers.context_samples, numbers.context_samples + -audio.shape[1] % numbers.hop_samples))
         frames = padded.unfold(1, numbers.window_samples, numbers.hop_samples) * self.window
         spectrum = torch.fft.rfft(frames, n=numbers.fft_samples)
-        return (spectrum.real.square() + spectrum.imag.square()) @ self.mel
+        out: Tensor = (spectrum.real.square() + spectrum.imag.square()) @ self.mel
+        return out
 
     def normalise(self, power: Tensor) -> Tensor:
         """Power to dB, then (dB - mean_db) / std_db."""
         numbers = self.numbers
         decibels = 10 * torch.log10(power.clamp(min=10 ** (numbers.floor_db / 10)))
-        return (decibels - numbers.mean_db) / numbers.std_db
+        out: Tensor = (decibels - numbers.mean_db) / numbers.std_db
+        return out
+
+
+class TorchEngine:
+    """The student as an `engine.Engine`, in float32.
+
+    Parameters
+    ----------
+    frontend : FrontendNumbers
+    encoder : EncoderNumbers
+    weights : mapping of str to float32 array
+        As in encoder.safetensors.
+    device : str
+        "cpu" or "cuda".
+
+    Raises
+    ------
+    EngineError
+        If the device cannot be had.
+    """
+
+    name = "torch"
+
+    def __init__(self, frontend: FrontendNumbers, encoder: EncoderNumbers, weights: Mapping[str, FloatArray], device: str) -> None:
+        if device == "cuda":
+            if not torch.cuda.is_available():
+                raise EngineError("device cuda cannot be had: torch finds no usable GPU", "check nvidia-smi, or set engine.device to cpu")
+            _exact_float32()
+        self.device = device
+        student = Student(frontend, encoder)
+        student.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
+        self._student = student.to(device).eval().requires_grad_(False)
+        with torch.inference_mode():
+            self._primed = self._student.primed_state(1)
+
+    def primed(self) -> EncoderState[Any]:
+        """See `engine.Engine`."""
+        return self._primed
+
+    def step(self, features: FloatArray, valid: FloatArray, state: EncoderState[Any]) -> tuple[FloatArray, EncoderState[Any]]:
+        """See `engine.Engine`."""
+        try:
+            with torch.inference_mode():
+                x = torch.from_numpy(features[None]).to(self.device)
+                frames, after = self._student.step(x, torch.from_numpy(valid[None]).to(self.device), state)
+                out: FloatArray = frames[0].cpu().numpy()
+        except RuntimeError as error:
+            raise EngineError(f"torch failed on {self.device}: {error}", "run `detector doctor`") from error
+        return out, after
+
+
+def _exact_float32() -> None:
+    """Full float32 on CUDA: TF32 keeps 10 bits of mantissa, and engines would differ by more than 1e-3."""
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
+        torch.backends.cudnn.fp32_precision = "ieee"
+    else:
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
 
 
 def _over_time(layer: nn.Module, x: Tensor) -> Tensor:
