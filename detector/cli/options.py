@@ -46,3 +46,10 @@ def find_config(config_path: Path | None) -> Path | None:
         return config_path
     beside = Path(CONFIG_NAME)
     return beside if beside.is_file() else None
+
+
+def database(db_path: Path | None, config_path: Path | None) -> Path:
+    """The database in force: the one asked for, else that of the settings."""
+    from detector.config import load_settings
+
+    return db_path if db_path is not None else Path(load_settings(find_config(config_path)).store.path)
