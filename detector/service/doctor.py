@@ -16,6 +16,7 @@ from detector.model.engine import make_engine
 from detector.model.scorer import StreamingScorer
 from detector.service import machine
 from detector.service.machine import Finding, Level
+from detector.store.reader import open_reader
 from detector.types import AudioBlock
 
 TRIAL_SECONDS = 30
@@ -82,15 +83,18 @@ def _name(requirement: str) -> str:
 
 def _database(path: Path) -> Finding:
     """Whether the database can be opened, is whole, and how much it holds."""
-    from detector.store.check import check_database
-
     if not path.exists():
         return Finding("database", Level.OK, f"{path} does not exist yet; the first replay makes it")
     try:
-        state = check_database(path)
+        with open_reader(path) as db:
+            damage = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+            recordings = db.execute("SELECT count(*) FROM recording").fetchone()[0]
+            events = db.execute("SELECT count(*) FROM event").fetchone()[0]
     except DetectorError as error:
         return Finding("database", Level.FAIL, error.message, error.hint)
-    return Finding("database", Level.OK, state)
+    if damage != "ok":
+        return Finding("database", Level.FAIL, f"{path} is damaged: {damage}", "keep a copy, and start a new one with --db; replay again")
+    return Finding("database", Level.OK, f"{path}: whole, {recordings} recordings, {events} candidates")
 
 
 def _ear(settings: Settings, config_dir: Path | None) -> Iterator[Finding]:
@@ -107,7 +111,7 @@ def _ear(settings: Settings, config_dir: Path | None) -> Iterator[Finding]:
     except DetectorError as error:
         yield Finding("engine", Level.FAIL, error.message, error.hint)
         return
-    value = f"{engine}, {speed:.0f} times real time"
+    value = f"{engine}: {speed:.0f} times real time on one thread, scoring alone"
     if speed < SLOWEST_COMFORTABLE:
         yield Finding("engine", Level.WARN, value, "close other programs; a smaller bundle or a GPU would be faster")
     else:
@@ -120,7 +124,7 @@ def trial(bundle: Bundle, settings: Settings) -> tuple[str, float]:
     Returns
     -------
     name : str
-        The engine that the settings choose, and why.
+        The engine that the settings choose, where it runs, and whether the settings name it.
     speed : float
         Times real time, scoring alone, without decoding.
     """
@@ -132,4 +136,5 @@ def trial(bundle: Bundle, settings: Settings) -> tuple[str, float]:
     started = time.perf_counter()
     scorer.push(AudioBlock(4 * rate, noise[4 * rate :]))
     elapsed_s = time.perf_counter() - started
-    return type(engine).__name__, (TRIAL_SECONDS - 4) / elapsed_s
+    why = "chosen by auto" if "auto" in (settings.engine.name, settings.engine.device) else "as the settings say"
+    return f"{engine.name} on {engine.device}, {why}", (TRIAL_SECONDS - 4) / elapsed_s

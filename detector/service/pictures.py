@@ -35,6 +35,8 @@ class Box:
         Written beside it; may be empty.
     found : bool
         For a planted call: whether a detection matches it.
+    snr_db : float or None
+        For a planted call: how far it stands above the noise in its own band.
     """
 
     start_s: float
@@ -43,6 +45,7 @@ class Box:
     high_hz: float | None = None
     text: str = ""
     found: bool = True
+    snr_db: float | None = None
 
 
 def spectrogram_db(samples: FloatArray, columns: int = COLUMNS) -> FloatArray:
