@@ -81,10 +81,13 @@ def show_command(name: str, config_path: Path | None, as_json: bool) -> None:
 @click.argument("name")
 @config_option
 def verify_command(name: str, config_path: Path | None) -> None:
-    """Check every file of a bundle against its card, and that the engine gives the scores it gave when it was made."""
-    from detector.model.bundle import verify_bundle
+    """Check every file of a bundle against its card, and its scores against those it gave when it was made."""
+    from detector.service.verify import TOLERANCE, golden_difference
 
     bundle = _load(name, config_path)
-    for line in verify_bundle(bundle):
-        click.echo(line)
-    click.echo(f"{name}: whole, hash {bundle.hash}")
+    click.echo(f"card and {len(bundle.card.weights)} files: whole, hash {bundle.hash}")
+    difference = golden_difference(bundle)
+    if difference is None:
+        click.echo("golden scores: the bundle carries none")
+    else:
+        click.echo(f"golden scores: within {difference:.1e} in logits ({TOLERANCE:g} is allowed)")

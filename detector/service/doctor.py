@@ -16,6 +16,7 @@ from detector.model.engine import make_engine
 from detector.model.scorer import StreamingScorer
 from detector.service import machine
 from detector.service.machine import Finding, Level
+from detector.service.verify import golden_difference
 from detector.store.reader import open_reader
 from detector.types import AudioBlock
 
@@ -107,11 +108,13 @@ def _ear(settings: Settings, config_dir: Path | None) -> Iterator[Finding]:
     labels = ", ".join(entry.label for _, entry in bundle.card.columns)
     yield Finding("bundle", Level.OK, f"{bundle.card.name} ({labels}) in {bundle.path}, files as the card says")
     try:
+        difference = golden_difference(bundle, settings.engine.name, settings.engine.device)
         engine, speed = trial(bundle, settings)
     except DetectorError as error:
         yield Finding("engine", Level.FAIL, error.message, error.hint)
         return
-    value = f"{engine}: {speed:.0f} times real time on one thread, scoring alone"
+    scores = "no golden scores" if difference is None else f"golden scores within {difference:.0e}"
+    value = f"{engine}: {speed:.0f} times real time on one thread, scoring alone; {scores}"
     if speed < SLOWEST_COMFORTABLE:
         yield Finding("engine", Level.WARN, value, "close other programs; a smaller bundle or a GPU would be faster")
     else:
