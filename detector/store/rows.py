@@ -6,11 +6,16 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any, TypeAlias
 from uuid import NAMESPACE_URL, uuid5
 
 from detector.timeline import NANOSECONDS, Clock, FrameGrid, event_id
 from detector.types import EffortSpan, Event
+
+Row: TypeAlias = dict[str, Any]
+"""Columns of one row by name."""
 
 UNKNOWN_DAY = "unknown"
 _DAY_NS = 86_400 * NANOSECONDS
@@ -153,40 +158,54 @@ def recording_id(path: str | Path, audio_hash: str) -> str:
 
 def utc_day(utc_ns: int) -> str:
     """Date in UTC, such as 2026-04-01."""
-    from datetime import date, timedelta
-
     return (date(1970, 1, 1) + timedelta(days=utc_ns // _DAY_NS)).isoformat()
 
 
-def event_row(event: Event, run: RunInfo, segment: SegmentInfo, info: ClassInfo) -> dict[str, object]:
-    """Columns of table event, less the keys of analysis and recording; ``part`` is the index of the recording's part."""
+def event_row(event: Event, run: RunInfo, segment: SegmentInfo, info: ClassInfo) -> Row:
+    """Columns of table event, less the keys of analysis and recording and the day; ``part`` is the index of the recording's part."""
     grid = FrameGrid(segment.sample_rate_hz, run.analysis_rate_hz, run.hop_samples)
-    start, end = grid.sample(event.start_frame), grid.sample(event.end_frame)
+    start_frame, end_frame = int(event.start_frame), int(event.end_frame)
+    start = grid.sample(start_frame)
     part = part_at(segment.parts, start)
-    offset = segment.parts[part].offset_samples
-    start_ns = segment.clock.utc_ns(start)
     return {
-        "event_uuid": event_id(run.run_id, segment.segment_id, event.head, event.label, event.start_frame),
+        "event_uuid": event_id(run.run_id, segment.segment_id, event.head, event.label, start_frame),
         "part": part,
         "label": event.label,
-        "start_frame": event.start_frame,
-        "end_frame": event.end_frame,
+        "start_frame": start_frame,
+        "end_frame": end_frame,
         "start_sample": start,
-        "end_sample": end,
-        "start_s": (start - offset) / segment.sample_rate_hz,
-        "end_s": (end - offset) / segment.sample_rate_hz,
-        "start_ns": start_ns,
-        "end_ns": segment.clock.utc_ns(end),
+        "start_s": (start - segment.parts[part].offset_samples) / segment.sample_rate_hz,
+        "start_ns": segment.clock.utc_ns(start),
+        **event_end(segment, part, grid.sample(end_frame)),
         "low_hz": info.low_hz,
         "high_hz": info.high_hz,
-        "confidence": event.confidence,
-        "logit_mean": event.logit_mean,
-        "logit_max": event.logit_max,
-        "logit_top": event.logit_top,
-        "n_frames": event.end_frame - event.start_frame,
+        "confidence": float(event.confidence),
+        "logit_mean": float(event.logit_mean),
+        "logit_max": float(event.logit_max),
+        "logit_top": float(event.logit_top),
+        "n_frames": end_frame - start_frame,
         "is_linked": int(event.linked),
         "embedding": event.embedding.astype("<f2").tobytes(),
     }
+
+
+def event_end(segment: SegmentInfo, part: int, end_sample: int) -> Row:
+    """The columns of an event that depend on where it ends."""
+    offset = segment.parts[part].offset_samples
+    return {
+        "end_sample": end_sample,
+        "end_s": (end_sample - offset) / segment.sample_rate_hz,
+        "end_ns": segment.clock.utc_ns(end_sample),
+    }
+
+
+def event_day(start_ns: int | None, start_local: str | None, start_s: float) -> str:
+    """Day of an event: in UTC where that is known, else by the recorder's clock, else "unknown"."""
+    if start_ns is not None:
+        return utc_day(start_ns)
+    if start_local is not None:
+        return (datetime.fromisoformat(start_local) + timedelta(seconds=start_s)).date().isoformat()
+    return UNKNOWN_DAY
 
 
 def part_at(parts: Sequence[SegmentPart], sample: int) -> int:
@@ -198,16 +217,16 @@ def part_at(parts: Sequence[SegmentPart], sample: int) -> int:
     return at
 
 
-def effort_row(span: EffortSpan, segment: SegmentInfo) -> dict[str, object]:
+def effort_row(span: EffortSpan, segment: SegmentInfo) -> Row:
     """Columns of table effort, less its keys."""
     levels = span.band_levels_db
     return {
         "state": span.state.value,
-        "start_sample": span.start_sample,
-        "n_samples": span.n_samples,
+        "start_sample": int(span.start_sample),
+        "n_samples": None if span.n_samples is None else int(span.n_samples),
         "duration_s": None if span.n_samples is None else span.n_samples / segment.sample_rate_hz,
-        "start_ns": segment.clock.utc_ns(span.start_sample),
+        "start_ns": segment.clock.utc_ns(int(span.start_sample)),
         "reason": span.reason,
-        "count": span.count,
+        "count": int(span.count),
         "band_levels_db": None if levels is None else json.dumps([round(float(level), 2) for level in levels]),
     }

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from uuid import uuid4
 
 from detector.config import DeploymentSettings, StationSettings
 from detector.errors import StoreError
 from detector.store import places, recordings, segments
+from detector.store.buffer import Buffer
 from detector.store.database import Writer
 from detector.store.rows import KnownRecording, RunInfo, SegmentInfo, recording_id
 from detector.store.schema import migrate
@@ -56,11 +56,11 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._writer = Writer(path)
-        self._claim = uuid4().hex
         self._runs: dict[str, RunInfo] = {}
-        self._open: dict[_Key, segments.Buffer] = {}
-        self._completed: set[_Key] = set()
-        self._queue: list[tuple[int, Callable[[], None]]] = []
+        self._open: dict[_Key, Buffer] = {}
+        self._completed: dict[_Key, str] = {}
+        self._finished: set[_Key] = set()
+        self._queue: list[tuple[int, Callable[[], object]]] = []
         self._committed_at = time.monotonic()
         try:
             migrate(self._writer)
@@ -128,12 +128,14 @@ class Store:
         self._enqueue(2, lambda: recordings.add_bad(self._writer.db, deployment_id, bad))
 
     def is_complete(self, run_id: str, segment_id: str) -> bool:
-        """Whether this run has wholly analysed this audio, under any path."""
-        return (run_id, segment_id) in self._completed or segments.is_complete(self._writer.db, run_id, segment_id)
+        """Whether this run has wholly analysed this segment and finished the recordings that it is of, under any path."""
+        if (run_id, self._completed.get((run_id, segment_id), "")) in self._finished:
+            return True
+        return segments.is_complete(self._writer.db, run_id, segment_id)
 
     def begin_segment(self, run_id: str, segment: SegmentInfo) -> None:
         """Start an analysis. What an interrupted one has left of it is replaced."""
-        self._open[run_id, segment.segment_id] = segments.Buffer(self._run(run_id), segment, self._claim)
+        self._open[run_id, segment.segment_id] = Buffer(self._run(run_id), segment)
 
     def add_results(self, run_id: str, segment_id: str, events: Sequence[Event], effort: Sequence[EffortSpan]) -> None:
         """Events and effort of a segment that was begun, in the order in which they came."""
@@ -152,9 +154,9 @@ class Store:
         while buffer.n_rows > ROWS_PER_TRANSACTION:
             self._enqueue_rows(buffer)
         del self._open[run_id, segment_id]
-        self._completed.add((run_id, segment_id))
-        rows = buffer.take(ROWS_PER_TRANSACTION)
-        self._enqueue(len(rows) + 1, lambda: segments.complete(self._writer.db, buffer, rows, n_samples))
+        self._completed[run_id, segment_id] = buffer.segment.audio_hash
+        piece = buffer.take(ROWS_PER_TRANSACTION)
+        self._enqueue(piece.n_rows + 1, lambda: segments.complete(self._writer.db, buffer, piece, n_samples))
 
     def finish_recordings(self, run_id: str, recording_ids: Sequence[str], chain_hash: str) -> None:
         """All segments of a chain of recordings are done in this run, or were done before; make their analyses the active ones.
@@ -168,6 +170,7 @@ class Store:
             Audio hash of the whole chain.
         """
         ids = list(recording_ids)
+        self._finished.add((run_id, chain_hash))
         self._enqueue(len(ids), lambda: segments.finish(self._writer.db, run_id, ids, chain_hash))
 
     def activate_finished(self, run_id: str, recording_ids: Sequence[str]) -> int:
@@ -203,6 +206,7 @@ class Store:
                     n_steps += 1
             del self._queue[:n_steps]
         self._completed.clear()
+        self._finished.clear()
         self._committed_at = time.monotonic()
         self._writer.checkpoint_if_due()
 
@@ -214,23 +218,19 @@ class Store:
             self._writer.close()
 
     def _enqueue(self, n_rows: int, step: Callable[[], object]) -> None:
-        self._queue.append((n_rows, lambda: void(step())))
+        self._queue.append((n_rows, step))
         self.tick()
 
-    def _enqueue_rows(self, buffer: segments.Buffer) -> None:
-        rows = buffer.take(ROWS_PER_TRANSACTION)
-        self._enqueue(len(rows), lambda: segments.write(self._writer.db, buffer, rows))
+    def _enqueue_rows(self, buffer: Buffer) -> None:
+        piece = buffer.take(ROWS_PER_TRANSACTION)
+        self._enqueue(piece.n_rows, lambda: segments.write(self._writer.db, buffer, piece))
 
     def _run(self, run_id: str) -> RunInfo:
         if run_id not in self._runs:
             raise StoreError(f"run {run_id} is not known to this store", "call ensure_run first")
         return self._runs[run_id]
 
-    def _buffer(self, run_id: str, segment_id: str) -> segments.Buffer:
+    def _buffer(self, run_id: str, segment_id: str) -> Buffer:
         if (run_id, segment_id) not in self._open:
             raise StoreError(f"segment {segment_id} was not begun", "call begin_segment first")
         return self._open[run_id, segment_id]
-
-
-def void(_: object) -> None:
-    """Drop a result."""

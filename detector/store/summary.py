@@ -1,0 +1,66 @@
+"""What a replay tells when it is over, read from what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlite_utils import Database
+
+
+def detections_by_class(db: Database, run_id: str) -> dict[str, int]:
+    """Detections of a run by class, at the thresholds in force; classes without any are 0."""
+    rows = db.execute(
+        """SELECT run_class.label, count(detection.event_id) FROM run JOIN run_class USING (run_id)
+        LEFT JOIN detection ON detection.run_uuid = run.run_uuid AND detection.head = run_class.head AND detection.label = run_class.label
+        WHERE run.run_uuid = ? GROUP BY run_class.label ORDER BY run_class.label""",
+        [run_id],
+    )
+    return dict(rows.fetchall())
+
+
+def other_runs(db: Database, run_id: str) -> int:
+    """How many other runs have analysed recordings that this run has finished too."""
+    (count,) = db.execute(
+        """SELECT count(DISTINCT other.run_id) FROM run_recording AS mine JOIN run ON run.run_id = mine.run_id
+        JOIN run_recording AS other ON other.recording_id = mine.recording_id AND other.run_id <> mine.run_id
+        WHERE run.run_uuid = ?""",
+        [run_id],
+    ).fetchone()
+    return int(count)
+
+
+def problems(db: Database, run_id: str, recording_ids: Iterable[str]) -> list[tuple[str, str]]:
+    """Path and reason of those recordings that were bad or lost something in this run, in order of paths."""
+    asked = set(recording_ids)
+    rows = db.execute(
+        """SELECT recording.recording_uuid, recording.path, effort.reason, effort.duration_s,
+            (effort.start_sample - part.offset_samples) * 1.0 / recording.sample_rate_hz
+        FROM effort
+        LEFT JOIN run ON run.run_id = effort.run_id
+        LEFT JOIN segment_recording AS part ON part.segment_id = effort.segment_id
+        JOIN recording ON recording.recording_id = coalesce(effort.recording_id, part.recording_id)
+        WHERE effort.state = 'lost' AND recording.is_current = 1 AND (effort.run_id IS NULL OR run.run_uuid = ?)
+            AND (part.recording_id IS NULL OR part.recording_id = (
+                SELECT holder.recording_id FROM segment_recording AS holder WHERE holder.segment_id = effort.segment_id
+                ORDER BY holder.offset_samples > effort.start_sample, abs(effort.start_sample - holder.offset_samples) LIMIT 1))
+        ORDER BY recording.path, effort.start_sample""",
+        [run_id],
+    )
+    return [(path, loss_text(reason, lost_s, at_s)) for uuid, path, reason, lost_s, at_s in rows.fetchall() if uuid in asked]
+
+
+def loss_text(reason: str, lost_s: float | None, at_s: float | None) -> str:
+    """A loss in words.
+
+    Parameters
+    ----------
+    reason : str
+    lost_s : float or None
+        None when its length cannot be known.
+    at_s : float or None
+        Where in the recording; None when all of it is lost.
+    """
+    if at_s is None:
+        return reason
+    length = "an unknown length" if lost_s is None else f"{lost_s:.3g} s"
+    return f"{reason}: {length} lost at {max(0.0, at_s):.3g} s; the rest was analysed"
