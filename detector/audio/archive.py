@@ -8,12 +8,13 @@ import os
 from collections.abc import Iterator, Sequence
 from datetime import tzinfo
 from pathlib import Path
-from typing import Literal
 
-from detector.audio.formats import Layout, read_layout
+from detector.audio.chains import chain_recordings
+from detector.audio.clocks import read_origin
+from detector.audio.formats import read_layout
 from detector.audio.source import ArchiveSource, ChainDecoder, audio_hash
 from detector.errors import AudioError
-from detector.types import BadRecording, Recording, StartTime
+from detector.types import BadRecording, Recording
 
 __all__ = ["ArchiveSource", "ChainDecoder", "audio_hash", "chain_recordings", "find_recordings", "inspect_recording"]
 
@@ -86,8 +87,18 @@ def inspect_recording(path: Path, zone: tzinfo | None, name_pattern: str | None)
         Of the recorder's clock, where the file says a time without zone.
     name_pattern : str or None
         strptime codes of the full name without extension, tried when no known pattern fits.
+
+    Raises
+    ------
+    ConfigError
+        If the pattern is not usable.
     """
     size_bytes, mtime_ns = 0, 0
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = Path(os.fsencode(path).decode("utf-8", "replace"))
+        return BadRecording(shown, size_bytes, mtime_ns, "its name is not UTF-8", "rename it")
     try:
         status = os.stat(path)
         size_bytes, mtime_ns = status.st_size, status.st_mtime_ns
@@ -96,10 +107,7 @@ def inspect_recording(path: Path, zone: tzinfo | None, name_pattern: str | None)
         return BadRecording(path, size_bytes, mtime_ns, *_explain(error))
     except AudioError as error:
         return BadRecording(path, size_bytes, mtime_ns, error.message, error.hint)
-    return _recording(path, size_bytes, mtime_ns, layout)
-
-
-def _recording(path: Path, size_bytes: int, mtime_ns: int, layout: Layout) -> Recording:
+    origin = read_origin(path.stem, layout, zone, name_pattern)
     return Recording(
         path=path,
         size_bytes=size_bytes,
@@ -110,7 +118,11 @@ def _recording(path: Path, size_bytes: int, mtime_ns: int, layout: Layout) -> Re
         channels=layout.channels,
         n_samples=layout.n_samples,
         promised_samples=layout.promised_samples,
-        start=StartTime(),
+        start=origin.start,
+        recorder=origin.recorder,
+        device=origin.device,
+        gapless=origin.gapless,
+        metadata=origin.metadata,
     )
 
 
@@ -120,14 +132,3 @@ def _explain(error: OSError) -> tuple[str, str]:
     if error.errno in (errno.EACCES, errno.EPERM):
         return "it may not be read", "give yourself permission to read it"
     return f"it cannot be read: {error.strerror or error}", "check the card or disk that it is on"
-
-
-def chain_recordings(recordings: Sequence[Recording], gapless: Literal["auto", "always", "never"]) -> list[tuple[Recording, ...]]:
-    """Join recordings that are one unbroken stretch of audio.
-
-    Returns
-    -------
-    list of tuple of Recording
-        Every recording in exactly one chain, in the order given.
-    """
-    return [(recording,) for recording in recordings]

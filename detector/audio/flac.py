@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from detector.audio.wav import KEPT_BYTES, KEPT_CHUNKS
 from detector.errors import AudioError
 
 _LONGEST_COMMENTS = 1 << 18
@@ -22,6 +23,8 @@ class FlacLayout:
     n_samples, promised_samples : int
     comments : dict of str to str
         Vorbis comments, keys in lower case; repeated keys are joined with "; ".
+    chunks : dict of str to bytes
+        RIFF chunks of the WAV file that this once was, where the encoder kept them.
     """
 
     sample_rate_hz: int
@@ -30,6 +33,7 @@ class FlacLayout:
     n_samples: int
     promised_samples: int
     comments: dict[str, str] = field(default_factory=dict)
+    chunks: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ def read_flac_layout(fd: int, size_bytes: int, offset: int = 0) -> FlacLayout:
     """
     info: _StreamInfo | None = None
     comments: dict[str, str] = {}
+    chunks: dict[str, bytes] = {}
     at = offset + 4
     for _ in range(_MOST_BLOCKS):
         head = os.pread(fd, 4, at)
@@ -65,6 +70,10 @@ def read_flac_layout(fd: int, size_bytes: int, offset: int = 0) -> FlacLayout:
             info = _stream_info(os.pread(fd, 34, at + 4))
         elif kind == 4 and not comments:
             comments = parse_vorbis_comments(os.pread(fd, min(size, _LONGEST_COMMENTS), at + 4))
+        elif kind == 2 and size > 12:
+            kept = os.pread(fd, min(size, KEPT_BYTES), at + 4)
+            if kept[:4] == b"riff" and kept[4:8] in KEPT_CHUNKS and (kept[4:8] != b"LIST" or kept[12:16] == b"INFO"):
+                chunks.setdefault(kept[4:8].decode(), kept[12:])
         at += 4 + size
         if head[0] & 0x80:
             break
@@ -74,7 +83,7 @@ def read_flac_layout(fd: int, size_bytes: int, offset: int = 0) -> FlacLayout:
     if end is None:
         raise AudioError("the file holds no FLAC frame", "it was cut off after its header; there is nothing to recover")
     held = min(end, info.total) if info.total else end
-    return FlacLayout(info.sample_rate_hz, info.channels, info.bits, held, info.total or held, comments)
+    return FlacLayout(info.sample_rate_hz, info.channels, info.bits, held, info.total or held, comments, chunks)
 
 
 def parse_vorbis_comments(content: bytes) -> dict[str, str]:

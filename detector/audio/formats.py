@@ -127,7 +127,14 @@ def _layout(fd: int, size_bytes: int, path: Path) -> Layout:
         flac = read_flac_layout(fd, size_bytes, offset)
         encoding = "PCM_S8" if flac.bits <= 8 else "PCM_16" if flac.bits <= 16 else "PCM_24" if flac.bits <= 24 else "PCM_32"
         return Layout(
-            "FLAC", encoding, flac.sample_rate_hz, flac.channels, flac.n_samples, flac.promised_samples, comments=flac.comments
+            "FLAC",
+            encoding,
+            flac.sample_rate_hz,
+            flac.channels,
+            flac.n_samples,
+            flac.promised_samples,
+            chunks=flac.chunks,
+            comments=flac.comments,
         )
     if magic == b"OggS" or offset or (magic[:1] == b"\xff" and magic[1:2] and magic[1] & 0xE0 == 0xE0):
         return _by_libsndfile(path)

@@ -22,8 +22,8 @@ _ENCODINGS = {
 }
 _W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
-_KEPT_CHUNKS = (b"LIST", b"guan", b"bext", b"wamd")
-_KEPT_BYTES = 1 << 16
+KEPT_CHUNKS = (b"LIST", b"guan", b"bext", b"wamd")
+KEPT_BYTES = 1 << 16
 _MOST_CHUNKS = 500
 _NEVER_WRITTEN = 4096
 """Programs that stream put a length this close to 2**31 or 2**32 (or zero) when they do not know it yet."""
@@ -105,8 +105,8 @@ def read_wav_layout(fd: int, size_bytes: int) -> WavLayout:
             data = chunk if data is None else data
         elif chunk.name == b"fmt " and form is None:
             form = _read_format(os.pread(fd, min(chunk.size, 64), chunk.offset), order)
-        elif chunk.name in _KEPT_CHUNKS and chunk.name.decode() not in kept:
-            content = os.pread(fd, min(chunk.size, _KEPT_BYTES), chunk.offset)
+        elif chunk.name in KEPT_CHUNKS and chunk.name.decode() not in kept:
+            content = os.pread(fd, min(chunk.size, KEPT_BYTES), chunk.offset)
             if chunk.name != b"LIST" or content[:4] == b"INFO":
                 kept[chunk.name.decode()] = content
     if form is None:
