@@ -172,6 +172,34 @@ def summarise(label: str, threshold: float, recordings: Sequence[RecordingResult
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How well scores put events first, for tuning: no threshold is needed, and the best one is found.
+
+    Attributes
+    ----------
+    ap30, ap50 : float
+        Average precision; nan without labels.
+    best_f1 : float
+        Greatest F1 at IoU > 0.3 over all thresholds, matched greedily.
+    best_threshold : float
+        The score that gives it; infinite when there is nothing to rank.
+    """
+
+    ap30: float
+    ap50: float
+    best_f1: float
+    best_threshold: float
+
+
+def rank(recordings: Sequence[RecordingResult]) -> Ranking:
+    """Ranking of all recordings together."""
+    pool = _Pool(recordings)
+    ones = np.ones(len(recordings), np.int64)
+    f1, threshold = pool.best_f1(ones)
+    return Ranking(pool.average_precision(ones, pool.true30), pool.average_precision(ones, pool.true50), f1, threshold)
+
+
 class _Pool:
     """Counts of all recordings; every measure takes how often each recording is drawn."""
 
@@ -218,6 +246,16 @@ class _Pool:
         right, wrong = self._curve(weights, self.true30)
         allowed = right[wrong <= rate * hours]
         return float(allowed.max(initial=0) / n_labels)
+
+    def best_f1(self, weights: Indices) -> tuple[float, float]:
+        """The greatest F1 over all thresholds, and the score at which it is reached."""
+        n_labels = _sum(weights, self.n_labels)
+        if not n_labels or not self.scores.size:
+            return (0.0 if n_labels else math.nan), math.inf
+        right, wrong = self._curve(weights, self.true30)
+        f1 = 2.0 * right / (right + wrong + n_labels)
+        best = int(np.argmax(f1))
+        return float(f1[best]), float(self.scores[self.cuts[best]])
 
     def _curve(self, weights: Indices, true: npt.NDArray[np.bool_]) -> tuple[Indices, Indices]:
         """True and false events at each distinct score, from the highest down."""
