@@ -37,13 +37,12 @@ def problems(db: Database, run_id: str, recording_ids: Iterable[str]) -> list[tu
             (effort.start_sample - part.offset_samples) * 1.0 / recording.sample_rate_hz
         FROM effort
         LEFT JOIN run ON run.run_id = effort.run_id
-        LEFT JOIN segment_recording AS part ON part.segment_id = effort.segment_id
+        LEFT JOIN segment_recording AS part ON part.segment_id = effort.segment_id AND part.offset_samples = (
+            SELECT max(offset_samples) FROM segment_recording AS any_part
+            WHERE any_part.segment_id = effort.segment_id AND any_part.offset_samples <= effort.start_sample)
         JOIN recording ON recording.recording_id = coalesce(effort.recording_id, part.recording_id)
         WHERE effort.state = 'lost' AND recording.is_current = 1 AND (effort.run_id IS NULL OR run.run_uuid = ?)
-            AND (part.recording_id IS NULL OR part.recording_id = (
-                SELECT holder.recording_id FROM segment_recording AS holder WHERE holder.segment_id = effort.segment_id
-                ORDER BY holder.offset_samples > effort.start_sample, abs(effort.start_sample - holder.offset_samples) LIMIT 1))
-        ORDER BY recording.path, effort.start_sample""",
+        ORDER BY recording.path, effort.effort_id""",
         [run_id],
     )
     return [(path, loss_text(reason, lost_s, at_s)) for uuid, path, reason, lost_s, at_s in rows.fetchall() if uuid in asked]
