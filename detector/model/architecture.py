@@ -68,7 +68,7 @@ class EncoderNumbers(_Numbers):
     dilations: tuple[Annotated[int, Field(ge=1, le=1024, strict=True)], ...] = (1, 2, 4, 8, 16, 1, 2, 4, 8)
     mean_block_frames: Annotated[int, Field(ge=2, le=1024, strict=True)] = 8
     mean_blocks: Annotated[int, Field(ge=2, le=4096, strict=True)] = 50
-    step_frames: Annotated[int, Field(ge=2, le=65536, strict=True)] = 128
+    step_frames: Annotated[int, Field(ge=2, le=65536, strict=True)] = 256
 
     @model_validator(mode="after")
     def _fits(self) -> EncoderNumbers:

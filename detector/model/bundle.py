@@ -126,9 +126,10 @@ def load_bundle(path: Path) -> Bundle:
     expected |= {head_file(name): head_shapes(dims, head.hidden, len(head.classes)) for name, head in card.heads.items()}
     for name, shapes in expected.items():
         _check_arrays(name, _parse(name, read_weights(root, card, name)), shapes)
-    for name in (STEP_FILE, GOLDEN_FILE):
-        if name in card.weights:
-            read_weights(root, card, name)
+    read_weights(root, card, STEP_FILE)
+    if GOLDEN_FILE in card.weights:
+        golden = _parse(GOLDEN_FILE, read_weights(root, card, GOLDEN_FILE))
+        _check_arrays(GOLDEN_FILE, golden, _golden_shapes(card, golden))
     return Bundle(root, card, bundle_hash(card))
 
 
@@ -172,6 +173,13 @@ def read_weights(root: Path, card: Card, name: str) -> bytes:
 def load_arrays(bundle: Bundle, name: str) -> dict[str, FloatArray]:
     """Arrays of a safetensors file of the bundle, by name."""
     return _parse(name, read_weights(bundle.path, bundle.card, name))
+
+
+def _golden_shapes(card: Card, golden: dict[str, FloatArray]) -> dict[str, tuple[int, ...]]:
+    """A sound of any length, and the frames and logits that so many samples have."""
+    n = golden["audio"].size if "audio" in golden else 0
+    n_frames = -(-n // card.frame_hop_samples)
+    return {"audio": (n,), "frames": (n_frames, card.encoder.frame_dims), "logits": (n_frames, len(card.columns))}
 
 
 def _inside(root: Path, name: str) -> Path:
