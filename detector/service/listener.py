@@ -26,8 +26,8 @@ from detector.stream.pipeline import Outcome, Pipeline
 from detector.timeline import FrameGrid
 from detector.types import AudioBlock, EffortSpan, Event, Gap, Recording, SegmentEnd
 
-BLOCK_SECONDS = 4
-"""Audio handed on at a time: long enough that Python costs little, short enough that 500 kHz fits in a few MB."""
+BLOCK_VALUES = 1 << 17
+"""Samples handed on at a time: long enough that Python costs little, and half a megabyte at any rate."""
 
 TRUNCATED = "the recording is shorter than its header promises"
 
@@ -154,8 +154,7 @@ class OpenChain:
         self.identity = ChainHash(decoder.audio_hash, decoder.recording_hashes)
         self._job = job
         self._pipeline = pipeline
-        rate = job.chain[0].sample_rate_hz
-        self._source = decoder.source(job.channel, BLOCK_SECONDS * rate)
+        self._source = decoder.source(job.channel, BLOCK_VALUES)
         self._first_sample = 0
         self._outcomes: list[Outcome] = []
 

@@ -16,6 +16,8 @@ from detector.service.listener import Heard, Job, ListenerSpec
 from detector.service.plan import ReplayPlan, plan_replay
 from detector.service.pool import Done, Failed, InlinePool, Message, ProcessPool
 from detector.service.results import ResultWriter
+from detector.store import summary
+from detector.store.reader import open_reader
 from detector.store.rows import ClassInfo, RunInfo
 from detector.store.store import Store
 from detector.timeline import ALGORITHM_VERSION, run_id
@@ -111,19 +113,19 @@ def replay(
         switched = store.activate_finished(run, [known.recording_id for known in plan.unchanged])
         spec = ListenerSpec(bundle.path, settings.engine.name, settings.engine.device, settings.events)
         _work_through(plan, spec, _n_workers(settings, plan), writer, on_progress, began)
-        store.flush()
-        bad = [(str(bad.path), bad.reason) for bad in plan.bad]
-        before = [(known.path, known.problem) for known in plan.unchanged if known.problem]
+    unusable = {(str(bad.path), bad.reason) for bad in plan.bad}
+    with open_reader(Path(settings.store.path)) as db:
+        known_bad = summary.problems(db, run, [known.recording_id for known in plan.unchanged])
         return ReplaySummary(
             run_id=run,
             recordings_new=sum(len(jobs[0].chain) for jobs in plan.jobs),
             recordings_unchanged=len(plan.unchanged),
-            recordings_bad=tuple(sorted({*bad, *before, *writer.bad})),
+            recordings_bad=tuple(sorted({*unusable, *known_bad, *writer.bad})),
             audio_s=writer.audio_s,
             elapsed_s=time.monotonic() - began,
             events=writer.n_events,
-            detections=store.count_detections(run),
-            notes=tuple(_notes(bundle, plan, store, run, switched)),
+            detections=summary.detections_by_class(db, run),
+            notes=tuple(_notes(bundle, plan, summary.other_runs(db, run), switched)),
         )
 
 
@@ -229,13 +231,12 @@ class _ProgressMeter:
             self._tell(Progress(self._files_done, self._files_total, self._audio_s_done, self._audio_s_total, now - self._began))
 
 
-def _notes(bundle: Bundle, plan: ReplayPlan, store: Store, run: str, switched: int) -> Iterator[str]:
+def _notes(bundle: Bundle, plan: ReplayPlan, older: int, switched: int) -> Iterator[str]:
     """What the reader should know beyond the figures."""
     card = bundle.card
     recordings = [recording for jobs in plan.jobs for recording in jobs[0].chain]
     if plan.changed:
         yield f"{len(plan.changed)} files have other content than before: analysed anew; what the old content gave is kept, uncounted"
-    older = store.older_runs(run)
     if older:
         yield f"bundle or settings differ from {older} earlier run(s): this run stands beside them, and it is the one that counts"
     if switched:

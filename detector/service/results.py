@@ -9,6 +9,7 @@ from detector.service.listener import ChainHash, Job, SegmentResult
 from detector.service.pool import Failed, Message
 from detector.store.rows import SegmentInfo, SegmentPart
 from detector.store.store import Store
+from detector.store.summary import loss_text
 from detector.timeline import NANOSECONDS, Clock, ClockKnot, archive_segment_id
 from detector.types import BadRecording, EffortState, Recording
 
@@ -73,10 +74,9 @@ class ResultWriter:
     def _segment(self, job: Job, segment: SegmentInfo, result: SegmentResult) -> None:
         for span in result.effort:
             if span.state is EffortState.LOST:
-                length = "an unknown length" if span.n_samples is None else f"{span.n_samples / segment.sample_rate_hz:.3g} s"
                 recording, where = recording_at(job.chain, result.first_sample + span.start_sample)
-                at = f"{where / segment.sample_rate_hz:.3g} s"
-                self.bad.append((str(recording.path), f"{span.reason}: {length} lost at {at}; the rest was analysed"))
+                lost_s = None if span.n_samples is None else span.n_samples / segment.sample_rate_hz
+                self.bad.append((str(recording.path), loss_text(span.reason, lost_s, where / segment.sample_rate_hz)))
         self.audio_s += result.n_samples / segment.sample_rate_hz
         if self.store.is_complete(self.run, segment.segment_id):
             return
