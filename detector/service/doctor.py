@@ -12,15 +12,16 @@ import numpy as np
 from detector.config import Settings
 from detector.errors import DetectorError
 from detector.model.bundle import Bundle, find_bundle, load_bundle
-from detector.model.engine import make_engine
+from detector.model.engine import Engine, make_engine
 from detector.model.scorer import StreamingScorer
+from detector.model.verify import verify_bundle
 from detector.service import machine
 from detector.service.machine import Finding, Level
-from detector.service.verify import golden_difference
 from detector.store.reader import open_reader
 from detector.types import AudioBlock
 
 TRIAL_SECONDS = 30
+WARM_UP_SECONDS = 4
 SLOWEST_COMFORTABLE = 20.0
 PROGRAM = "field-detector"
 
@@ -108,36 +109,28 @@ def _ear(settings: Settings, config_dir: Path | None) -> Iterator[Finding]:
     labels = ", ".join(entry.label for _, entry in bundle.card.columns)
     yield Finding("bundle", Level.OK, f"{bundle.card.name} ({labels}) in {bundle.path}, files as the card says")
     try:
-        difference = golden_difference(bundle, settings.engine.name, settings.engine.device)
-        engine, speed = trial(bundle, settings)
+        engine = make_engine(bundle, settings.engine.name, settings.engine.device)
+        difference = verify_bundle(bundle, engine).largest_logit_difference
+        speed = trial(bundle, engine)
     except DetectorError as error:
         yield Finding("engine", Level.FAIL, error.message, error.hint)
         return
     scores = "no golden scores" if difference is None else f"golden scores within {difference:.0e}"
-    value = f"{engine}: {speed:.0f} times real time on one thread, scoring alone; {scores}"
+    why = "chosen by auto" if "auto" in (settings.engine.name, settings.engine.device) else "as the settings say"
+    value = f"{engine.name} on {engine.device}, {why}: {speed:.0f} times real time on one thread, scoring alone; {scores}"
     if speed < SLOWEST_COMFORTABLE:
         yield Finding("engine", Level.WARN, value, "close other programs; a smaller bundle or a GPU would be faster")
     else:
         yield Finding("engine", Level.OK, value)
 
 
-def trial(bundle: Bundle, settings: Settings) -> tuple[str, float]:
-    """Score half a minute of noise.
-
-    Returns
-    -------
-    name : str
-        The engine that the settings choose, where it runs, and whether the settings name it.
-    speed : float
-        Times real time, scoring alone, without decoding.
-    """
-    engine = make_engine(bundle, settings.engine.name, settings.engine.device)
+def trial(bundle: Bundle, engine: Engine) -> float:
+    """Score half a minute of noise and give the speed in times real time: scoring alone, without decoding."""
     scorer = StreamingScorer(bundle, engine)
     rate = bundle.card.sample_rate_hz
     noise = np.random.default_rng(0).normal(0.0, 0.01, TRIAL_SECONDS * rate).astype(np.float32)
-    scorer.push(AudioBlock(0, noise[: 4 * rate]))  # the first steps also build caches
+    first = WARM_UP_SECONDS * rate
+    scorer.push(AudioBlock(0, noise[:first]))
     started = time.perf_counter()
-    scorer.push(AudioBlock(4 * rate, noise[4 * rate :]))
-    elapsed_s = time.perf_counter() - started
-    why = "chosen by auto" if "auto" in (settings.engine.name, settings.engine.device) else "as the settings say"
-    return f"{engine.name} on {engine.device}, {why}", (TRIAL_SECONDS - 4) / elapsed_s
+    scorer.push(AudioBlock(first, noise[first:]))
+    return (TRIAL_SECONDS - WARM_UP_SECONDS) / (time.perf_counter() - started)
