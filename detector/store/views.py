@@ -25,8 +25,10 @@ JOIN newest ON newest.threshold_id = (
         AND (n.station_id IS NULL OR n.station_id = station.station_id)
     ORDER BY n.label IS NULL, n.station_id IS NULL LIMIT 1)"""
 
-CANDIDATE = f"""CREATE VIEW candidate AS
-WITH force AS MATERIALIZED (SELECT * FROM threshold_in_force)
+
+def candidate_select(analyses: str) -> str:
+    """The query behind the view candidate, for the analyses that a condition lets through."""
+    return f"""WITH force AS MATERIALIZED (SELECT * FROM threshold_in_force)
 SELECT event.event_id, event.event_uuid, station.name AS station, recording.path AS recording,
     analysis.head, event.label, event.confidence, force.min_confidence AS threshold, event.start_s, event.end_s,
     {iso_utc("event.start_ns")} AS start_utc,
@@ -35,7 +37,7 @@ SELECT event.event_id, event.event_uuid, station.name AS station, recording.path
     event.n_frames, event.is_linked, segment.channel, event.start_sample, event.end_sample, segment.sample_rate_hz,
     run.bundle, run.run_uuid, segment.segment_uuid, analysis.station_id, event.recording_id, event.analysis_id
 FROM event
-JOIN analysis ON analysis.analysis_id = event.analysis_id AND analysis.is_active = 1
+JOIN analysis ON analysis.analysis_id = event.analysis_id AND {analyses}
 JOIN segment ON segment.segment_id = analysis.segment_id
 JOIN run ON run.run_id = analysis.run_id
 JOIN station ON station.station_id = analysis.station_id
@@ -43,6 +45,9 @@ JOIN recording ON recording.recording_id = event.recording_id
 LEFT JOIN force ON force.run_id = analysis.run_id AND force.head = analysis.head AND force.label = event.label
     AND force.station_id = analysis.station_id
 WHERE event.rejected_because IS NULL"""
+
+
+CANDIDATE = "CREATE VIEW candidate AS " + candidate_select("analysis.is_active = 1")
 
 DETECTION = "CREATE VIEW detection AS SELECT * FROM candidate WHERE confidence >= threshold"
 
