@@ -12,7 +12,7 @@ from detector.types import Recording
 
 _RATE_ERROR = 50e-6
 """Sample clocks are off by tens of parts per million, so a long file ends that much earlier or later than its length says."""
-_LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)")
+_LAST_NUMBER = re.compile(r"(.*?)(\d+)")
 _Key: TypeAlias = tuple[object, ...]
 
 
@@ -25,7 +25,8 @@ def chain_recordings(recordings: Sequence[Recording], gapless: Literal["auto", "
     - "auto": when both count samples since midnight in a broadcast-WAV header, to the sample and not only to whole
       seconds, and the next begins at exactly the sample where the last ended.
     - "always": when the next starts where the last ends, within the resolution of their start times (1 s for most) and
-      50 ppm of the length; when neither start is known, when the last number in the name goes up by one.
+      50 ppm of the length; when neither start is known, when the number that ends the name goes up by one
+      (the setting says that this is so; nothing in the files does).
     - "never": no two.
 
     Returns
@@ -68,10 +69,10 @@ def _group(recording: Recording) -> _Key:
 
 
 def _order(recording: Recording) -> tuple[int, int, str, str]:
-    """By UTC, by local time, then by name with its last number as a number."""
+    """By UTC, by local time, then by name with its number as a number."""
     start = recording.start
     match = _LAST_NUMBER.fullmatch(recording.path.stem)
-    name = recording.path.stem if match is None else f"{match[1]}{int(match[2]):020d}{match[3]}"
+    name = recording.path.stem if match is None else f"{match[1]}{int(match[2]):020d}"
     if start.utc_ns is not None:
         return (0, start.utc_ns, name, str(recording.path))
     return (1, 0, f"{start.local or ''} {name}", str(recording.path))
@@ -98,7 +99,7 @@ def _is_likely_successor(one: Recording, other: Recording) -> bool:
 
 def _is_next_number(one: Recording, other: Recording) -> bool:
     first, second = (_LAST_NUMBER.fullmatch(recording.path.stem) for recording in (one, other))
-    if first is None or second is None or (first[1], first[3]) != (second[1], second[3]):
+    if first is None or second is None or first[1] != second[1]:
         return False
     return int(first[2]) + 1 == int(second[2])
 

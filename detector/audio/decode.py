@@ -137,16 +137,22 @@ class _CodecReader:
     """Samples of FLAC, OGG, MP3 and coded WAV through libsndfile."""
 
     def __init__(self, recording: Recording, layout: Layout) -> None:
-        self._file = _Sequential(recording.path)
+        self._path = recording.path
         self._type = np.dtype(layout.canonical).name
+        self._file = _Sequential(recording.path)
         self._at = 0
+        self._failed = False
 
     def read(self, start: int, n: int) -> Samples:
+        if self._failed:  # a decoder that met an error is of no more use; a fresh one can start behind it
+            self._file.close()
+            self._file = _Sequential(self._path)
+            self._at, self._failed = 0, False
+        self._failed = True
         if start != self._at:
             self._file.seek(start)
-        self._at = -1  # unknown until the read has gone well
         block: Samples = self._file.read(n, dtype=self._type, always_2d=True)
-        self._at = start + len(block)
+        self._at, self._failed = start + len(block), False
         return block
 
     def close(self) -> None:
