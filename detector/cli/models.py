@@ -83,12 +83,13 @@ def show_command(name: str, config_path: Path | None, as_json: bool) -> None:
 def verify_command(name: str, config_path: Path | None) -> None:
     """Check every file of a bundle against its card, and its scores against those it gave when it was made."""
     from detector.model.engine import make_engine
-    from detector.model.verify import TOLERANCE, verify_bundle
+    from detector.service.verify import TOLERANCE, golden_difference
 
     bundle = _load(name, config_path)
     click.echo(f"card and {len(bundle.card.weights)} files: whole, hash {bundle.hash}")
-    result = verify_bundle(bundle, make_engine(bundle))
-    if result.largest_logit_difference is None:
+    engine = make_engine(bundle)
+    difference = golden_difference(bundle, engine)
+    if difference is None:
         click.echo("golden scores: the bundle carries none")
     else:
-        click.echo(f"golden scores: {result.engine} within {result.largest_logit_difference:.1e} in logits ({TOLERANCE:g} is allowed)")
+        click.echo(f"golden scores: {engine.name} within {difference:.1e} in logits ({TOLERANCE:g} is allowed)")

@@ -22,7 +22,7 @@ from detector.model.engine import make_engine
 from detector.model.frontend import LogMel
 from detector.model.heads import Head
 from detector.model.scorer import StreamingScorer
-from detector.service.listener import BLOCK_SECONDS, Job, Listener, ListenerSpec, build_pipeline
+from detector.service.listener import BLOCK_VALUES, Job, Listener, ListenerSpec, build_pipeline
 from detector.service.pool import messages
 from detector.service.replay import describe_run
 from detector.service.results import ResultWriter
@@ -97,7 +97,7 @@ def _recording(path: Path) -> Recording:
 
 
 def _source(recording: Recording) -> ArchiveSource:
-    return ArchiveSource((recording,), 1, BLOCK_SECONDS * recording.sample_rate_hz)
+    return ArchiveSource((recording,), 1, BLOCK_VALUES)
 
 
 def _resample(blocks: Sequence[AudioBlock], rate_hz: int, bundle: Bundle) -> list[AudioBlock | Gap]:

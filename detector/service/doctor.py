@@ -14,9 +14,9 @@ from detector.errors import DetectorError
 from detector.model.bundle import Bundle, find_bundle, load_bundle
 from detector.model.engine import Engine, make_engine
 from detector.model.scorer import StreamingScorer
-from detector.model.verify import verify_bundle
 from detector.service import machine
 from detector.service.machine import Finding, Level
+from detector.service.verify import golden_difference
 from detector.store.reader import open_reader
 from detector.types import AudioBlock
 
@@ -110,7 +110,7 @@ def _ear(settings: Settings, config_dir: Path | None) -> Iterator[Finding]:
     yield Finding("bundle", Level.OK, f"{bundle.card.name} ({labels}) in {bundle.path}, files as the card says")
     try:
         engine = make_engine(bundle, settings.engine.name, settings.engine.device)
-        difference = verify_bundle(bundle, engine).largest_logit_difference
+        difference = golden_difference(bundle, engine)
         speed = trial(bundle, engine)
     except DetectorError as error:
         yield Finding("engine", Level.FAIL, error.message, error.hint)
