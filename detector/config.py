@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from datetime import timedelta, timezone, tzinfo
 from importlib import resources
 from pathlib import Path
@@ -164,8 +165,8 @@ def parse_settings(text: str, origin: str = CONFIG_NAME) -> Settings:
         With the place in the text, the value, and the nearest valid key.
     """
     try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        values = read_yaml(text)
+    except ValueError as error:
         raise ConfigError(f"{origin} is not valid YAML: {error}", "compare it with the commented config.yaml of the project") from error
     if values is None:
         return Settings()
@@ -177,6 +178,27 @@ def parse_settings(text: str, origin: str = CONFIG_NAME) -> Settings:
         raise ConfigError(*explain_validation(error, Settings, origin)) from error
     except ConfigError as error:
         raise ConfigError(f"{origin}: {error.message}", error.hint) from error
+
+
+def read_yaml(text: str) -> Any:
+    """Plain values from YAML text.
+
+    Raises
+    ------
+    ValueError
+        If it is not YAML. Aliases are refused: a few lines of them unfold to more than any memory holds.
+    """
+    try:
+        return yaml.load(text, Loader=_PlainLoader)
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(str(error)) from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (a name after *) are not allowed")
+        return super().compose_node(parent, index)
 
 
 def explain_validation(error: ValidationError, model: type[BaseModel], origin: str) -> tuple[str, str]:
@@ -197,11 +219,19 @@ def explain_validation(error: ValidationError, model: type[BaseModel], origin: s
         close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known keys here: {', '.join(known)}"
         return f"{origin}: unknown key {place!r}", hint
+    message = first["msg"].removeprefix("Value error, ")
     if not place:
-        return f"{origin}: {first['msg']}", "correct the values so that they agree"
-    shown = repr(first.get("input"))
+        return f"{origin}: {message}", "correct the values so that they agree"
     where = f"see the comment above {place!r} in the project's config.yaml" if origin.endswith(CONFIG_NAME) else f"correct {place!r}"
-    return f"{origin}: {place} is {shown[:80]}: {first['msg']}", where
+    return f"{origin}: {place} is {_shown(first.get('input'))}: {message}", where
+
+
+def _shown(value: Any) -> str:
+    """A value in few characters; numbers of thousands of digits have no decimal form in Python."""
+    try:
+        return reprlib.repr(value)[:80]
+    except ValueError:
+        return f"a {type(value).__name__}"
 
 
 def _keys_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
-from detector.config import explain_validation
+from detector.config import explain_validation, read_yaml
 from detector.errors import BundleError
 from detector.model.architecture import EncoderNumbers, FrontendNumbers, look_ahead_samples
 
@@ -93,7 +93,7 @@ class Card(_Section):
     encoder: EncoderNumbers
     heads: dict[str, HeadCard] = Field(min_length=1, max_length=100)
     weights: dict[str, Sha256]
-    measured: dict[str, Any] = {}
+    measured: dict[str, JsonValue] = {}
 
     @field_validator("heads")
     @classmethod
@@ -169,8 +169,8 @@ def parse_card(text: str, origin: str = CARD_NAME) -> Card:
         With the place in the text, the value, and the nearest valid key.
     """
     try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        values = read_yaml(text)
+    except ValueError as error:
         raise BundleError(f"{origin} is not valid YAML: {error}", "copy the bundle again") from error
     if not isinstance(values, dict):
         raise BundleError(f"{origin} holds a {type(values).__name__}, not keys with values", "this is not the card of a bundle")
@@ -182,6 +182,8 @@ def parse_card(text: str, origin: str = CARD_NAME) -> Card:
         )
     try:
         return Card.model_validate(values)
+    except RecursionError as error:
+        raise BundleError(f"{origin} is nested too deeply", "this is not the card of a bundle") from error
     except ValidationError as error:
         message, hint = explain_validation(error, Card, origin)
         raise BundleError(message, hint) from error
@@ -189,5 +191,9 @@ def parse_card(text: str, origin: str = CARD_NAME) -> Card:
 
 def card_text(card: Card) -> str:
     """The card as YAML, keys in the order of the class; the same card gives the same text."""
-    values = card.model_dump(mode="json")
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(card.model_dump(mode="json"), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:
+        return True
