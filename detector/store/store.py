@@ -18,6 +18,7 @@ from detector.store.buffer import Buffer
 from detector.store.database import Writer
 from detector.store.rows import KnownRecording, RunInfo, SegmentInfo, recording_id
 from detector.store.schema import migrate
+from detector.store.thresholds import ThresholdVersion, add_threshold
 from detector.types import BadRecording, EffortSpan, Event, Recording
 
 COMMIT_INTERVAL_S = 1.0
@@ -57,6 +58,7 @@ class Store:
         self.path = path
         self._writer = Writer(path)
         self._runs: dict[str, RunInfo] = {}
+        self._sources: dict[tuple[int, str, str, str], int] = {}
         self._open: dict[_Key, Buffer] = {}
         self._completed: dict[_Key, str] = {}
         self._finished: set[_Key] = set()
@@ -74,6 +76,11 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def longest_lock_s(self) -> float:
+        """The longest time that this store has kept other writers waiting."""
+        return self._writer.lock.longest_hold_s
+
     def ensure_station(self, settings: StationSettings) -> int:
         """Id of the station of this name, made or brought up to date."""
         with self._writer.transaction() as db:
@@ -86,8 +93,11 @@ class Store:
 
     def ensure_source(self, deployment_id: int, kind: str, channel: str, name: str = "") -> int:
         """Id of a source: "recordings" or "microphone", and which channel of it."""
-        with self._writer.transaction() as db:
-            return places.ensure_source(db, deployment_id, kind, channel, name)
+        key = (deployment_id, kind, channel, name)
+        if key not in self._sources:
+            with self._writer.transaction() as db:
+                self._sources[key] = places.ensure_source(db, *key)
+        return self._sources[key]
 
     def ensure_run(self, run: RunInfo) -> str:
         """Make the run known, with its card's thresholds as the first version if its bundle has none.
@@ -101,6 +111,17 @@ class Store:
             places.ensure_run(db, run)
         self._runs[run.run_id] = run
         return run.run_id
+
+    def add_threshold(self, version: ThresholdVersion) -> int:
+        """Append a version of a threshold; it holds from now on, until another of its scope is added.
+
+        Returns
+        -------
+        int
+            Its number.
+        """
+        with self._writer.transaction() as db:
+            return add_threshold(db, version, time.time_ns())
 
     def known_recordings(self, run_id: str) -> dict[str, KnownRecording]:
         """What is known of every path (as `rows.path_text` writes it), in one query; good and bad recordings."""
