@@ -1,8 +1,10 @@
 """Boxes from one unbroken stretch of scores: change points, then merging. Borders depend on no threshold.
 
-The method is that of cSEBBs (Ebbers, Germain, Wichern & Le Roux 2024, "Sound event bounding boxes", arXiv 2406.04212, section 3):
-a step filter turns the scores into changes, its extrema are candidate onsets and offsets, and neighbours that are not
-clearly separated are merged. All arithmetic is on integers (fixed point), so a sum does not depend on the order in which it was made.
+After sound event bounding boxes (Ebbers, Germain, Wichern & Le Roux 2024, arXiv 2406.04212, section 3): a step filter turns the
+scores into changes, its extrema are candidate onsets and offsets, and neighbours that are not clearly separated are merged.
+What separates is weighed otherwise than there: a valley counts by its depth times the root of its length, as a difference of
+means does in noise, so that short dips do not cut long calls. All arithmetic on scores is on integers (fixed point), so a sum does
+not depend on the order in which it was made.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class BoxRule:
     half_step : int
         Frames on either side of a change that the step filter compares.
     merge_logits : float
-        Neighbours merge when the mean of the weaker one is less than this above the mean of the gap between them.
+        Neighbours merge when the mean of the weaker one is less than this above the mean of the gap between them, for a gap of
+        ``half_step`` frames; one four times as long parts them at half the depth.
     join_frames : int
         Gaps up to this length are always closed: syllables of one call.
     min_frames : int
@@ -61,7 +64,7 @@ def find_boxes(height: IntArray, rule: BoxRule) -> Boxes:
     total = np.concatenate([np.zeros(1, np.int64), np.cumsum(height)])
     starts, ends = _change_points(total, rule.half_step)
     starts, ends = _join(starts, ends, rule.join_frames)
-    starts, ends = _merge_shallow(starts, ends, total, rule.merge_logits * FIXED_POINT)
+    starts, ends = _merge_shallow(starts, ends, total, rule)
     long_enough = ends - starts >= rule.min_frames
     return list(zip(starts[long_enough].tolist(), ends[long_enough].tolist(), strict=True))
 
@@ -105,16 +108,17 @@ def _join(starts: IntArray, ends: IntArray, join_frames: int) -> tuple[IntArray,
     return starts[np.concatenate([[True], apart])], ends[np.concatenate([apart, [True]])]
 
 
-def _merge_shallow(starts: IntArray, ends: IntArray, total: IntArray, least_depth: float) -> tuple[IntArray, IntArray]:
-    """Merge the least separated neighbours first, until every gap is at least ``least_depth`` deep."""
+def _merge_shallow(starts: IntArray, ends: IntArray, total: IntArray, rule: BoxRule) -> tuple[IntArray, IntArray]:
+    """Merge the least separated neighbours first, until every gap separates."""
     while starts.size > 1:
         level = (total[ends] - total[starts]) / (ends - starts)
-        gap = (total[starts[1:]] - total[ends[:-1]]) / (starts[1:] - ends[:-1])
-        depth = np.minimum(level[:-1], level[1:]) - gap
-        shallow = depth < least_depth
+        length = starts[1:] - ends[:-1]
+        depth = np.minimum(level[:-1], level[1:]) - (total[starts[1:]] - total[ends[:-1]]) / length
+        weight = depth * np.sqrt(length / rule.half_step)
+        shallow = weight < rule.merge_logits * FIXED_POINT
         if not shallow.any():
             break
-        padded = np.concatenate([[np.inf], np.where(shallow, depth, np.inf), [np.inf]])
+        padded = np.concatenate([[np.inf], np.where(shallow, weight, np.inf), [np.inf]])
         lowest = shallow & (padded[1:-1] < padded[:-2]) & (padded[1:-1] <= padded[2:])
         keep = ~lowest
         starts, ends = starts[np.concatenate([[True], keep])], ends[np.concatenate([keep, [True]])]

@@ -39,6 +39,11 @@ class ClassRule:
     @property
     def bridge_frames(self) -> int:
         """A hole of this many quiet frames ends a stretch: nothing beyond it can change a box before it."""
+        return self.boxes.join_frames + 1
+
+    @property
+    def settle_frames(self) -> int:
+        """While a stretch goes on, boxes that ended this long ago are taken as they are."""
         return max(self.boxes.join_frames + 2 * self.boxes.half_step, self.boxes.min_frames)
 
 
@@ -63,7 +68,7 @@ class CappedHour:
 class EventTracker:
     """Candidate events of one head.
 
-    Per class, frames above ``low_logit`` form stretches (holes up to ``join_frames + 2 * half_step`` stay inside). A stretch that has
+    Per class, frames above ``low_logit`` form stretches (holes up to ``join_frames`` stay inside). A stretch that has
     ended is cut into boxes by `find_boxes`; one that goes on is looked at whenever the segment's frame count is a multiple of
     a quarter of the longest length, and boxes that can no longer change are sent. An event longer than ``longest_frames`` goes
     on as a linked one. Only frame numbers decide when a stretch is looked at, so the push sizes cannot matter.
@@ -112,8 +117,8 @@ class EventTracker:
         Seldom reached: an event that nothing follows is sent after the bridge, one within a lively stretch mostly at the next look.
         It waits longer only while it seems to be part of a box that goes on, and that is cut at the longest length.
         """
-        bridge = max((rule.bridge_frames for rule in self.rules), default=0)
-        return self.longest_frames + self.look_frames + bridge
+        settle = max((rule.settle_frames for rule in self.rules), default=0)
+        return self.longest_frames + self.look_frames + settle
 
     def reset(self) -> None:
         """Forget the segment."""
@@ -204,35 +209,37 @@ class EventTracker:
             return
         fixed = to_fixed(self._column(rule.column, start, track.end))
         for box in _boxes(fixed, rule, linked):
-            piece, is_linked = box, linked and box[0] == 0
-            while piece[1] - piece[0] > self.longest_frames:
-                cut = piece[0] + self.longest_frames
-                self._send(rule, track, start, fixed, (piece[0], cut), is_linked, events)
-                piece, is_linked = (cut, piece[1]), True
-            self._send(rule, track, start, fixed, piece, is_linked, events)
+            rest, is_linked = self._send_pieces(rule, track, start, fixed, box, linked and box[0] == 0, events)
+            self._send(rule, track, start, fixed, rest, is_linked, events)
 
     def _look(self, rule: ClassRule, track: _Track, events: list[Event]) -> None:
         """A stretch goes on: send the boxes that can no longer change, and what an open one has beyond the longest length."""
         assert track.start is not None  # the caller has looked
         start = track.start
-        settled = self.n_frames - start - rule.bridge_frames
+        settled = self.n_frames - start - rule.settle_frames
         if settled <= 0:
             return
         fixed = to_fixed(self._column(rule.column, start, self.n_frames))
         kept_from, linked = settled, False
         for box in _boxes(fixed, rule, track.linked):
-            is_linked = track.linked and box[0] == 0
+            rest, is_linked = self._send_pieces(rule, track, start, fixed, box, track.linked and box[0] == 0, events)
             if box[1] > settled:
-                kept_from, linked = min(box[0], settled), is_linked
-                while box[1] - kept_from > self.longest_frames:
-                    cut = kept_from + self.longest_frames
-                    self._send(rule, track, start, fixed, (kept_from, cut), linked, events)
-                    kept_from, linked = cut, True
+                kept_from, linked = (rest[0], is_linked) if is_linked else (min(rest[0], settled), False)
                 break
-            self._send(rule, track, start, fixed, box, is_linked, events)
+            self._send(rule, track, start, fixed, rest, is_linked, events)
         track.start, track.linked = start + kept_from, linked
         if track.start >= track.end:
             track.start, track.linked = None, False
+
+    def _send_pieces(
+        self, rule: ClassRule, track: _Track, offset: int, fixed: IntArray, box: tuple[int, int], linked: bool, events: list[Event]
+    ) -> tuple[tuple[int, int], bool]:
+        """Send what a box has beyond the longest length; give the rest, and whether it continues what was sent."""
+        start, end = box
+        while end - start > self.longest_frames:
+            self._send(rule, track, offset, fixed, (start, start + self.longest_frames), linked, events)
+            start, linked = start + self.longest_frames, True
+        return (start, end), linked
 
     def _send(
         self, rule: ClassRule, track: _Track, offset: int, fixed: IntArray, box: tuple[int, int], linked: bool, events: list[Event]
@@ -299,6 +306,6 @@ def _boxes(fixed: IntArray, rule: ClassRule, linked: bool) -> list[tuple[int, in
     """Boxes of a stretch. What goes on from a cut begins at the cut, not at the next change within the filter's reach."""
     quiet = round(rule.low_logit * FIXED_POINT)
     boxes = find_boxes(np.maximum(fixed - quiet, 0), rule.boxes)
-    if linked and boxes and boxes[0][0] <= rule.bridge_frames:
+    if linked and boxes and boxes[0][0] <= rule.settle_frames:
         boxes[0] = (0, boxes[0][1])
     return boxes

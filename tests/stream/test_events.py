@@ -93,10 +93,22 @@ def test_short_holes_are_joined_and_deep_ones_are_not() -> None:
 
 
 def test_shallow_valleys_merge_and_deep_ones_part() -> None:
-    shallow = run(tracker(), pulses(100, (20, 70, 4.0), (40, 50, 2.6)))
-    deep = run(tracker(), pulses(100, (20, 70, 4.0), (40, 50, 2.4)))
+    shallow = run(tracker(), pulses(100, (20, 70, 4.0), (43, 47, 2.6)))
+    deep = run(tracker(), pulses(100, (20, 70, 4.0), (43, 47, 2.4)))
     assert boxes(shallow) == [(20, 70)]
-    assert boxes(deep) == [(20, 40), (50, 70)]
+    assert boxes(deep) == [(20, 43), (47, 70)]
+
+
+def test_a_valley_four_times_as_long_parts_at_half_the_depth() -> None:
+    shallow = run(tracker(), pulses(120, (20, 90, 4.0), (40, 56, 3.3)))
+    deep = run(tracker(), pulses(120, (20, 90, 4.0), (40, 56, 3.2)))
+    assert boxes(shallow) == [(20, 90)]
+    assert boxes(deep) == [(20, 40), (56, 90)]
+
+
+def test_a_faint_blip_is_not_glued_to_a_call_across_quiet() -> None:
+    events = run(tracker(), pulses(100, (20, 40, 5.0), (50, 55, -2.0)))
+    assert boxes(events) == [(20, 40), (50, 55)]
 
 
 def test_boxes_that_are_too_short_are_dropped() -> None:
@@ -141,7 +153,7 @@ def test_a_gap_closes_everything_and_counting_begins_anew() -> None:
     stage = tracker()
     assert stage.push(scores(pulses(50, (40, 50, 4.0)))) == []
     (first,) = stage.push(Gap(500, 7, "overflow"))
-    assert stage.push(scores(pulses(20, (0, 10, 4.0)))) == []
+    assert stage.push(scores(pulses(12, (0, 10, 4.0)))) == []
     (second,) = stage.flush()
     assert boxes([first, second]) == [(40, 50), (0, 10)]
     assert not second.linked
