@@ -18,7 +18,7 @@ Targets = npt.NDArray[np.uint8]
 
 _CALL_DB, _REST_DB = -18.0, -38.0
 """Of an isolated call, relative to its peak: above the first it calls, under the second it rests, between nobody knows."""
-_HOLE_DB = -28.0
+_HOLE_DB = -15.0
 """Quieter frames within the label of a whole song are ignored."""
 _WHOLE_SONG_S = 1.0
 _TIGHT_CLIP_S = 3.0

@@ -1,0 +1,163 @@
+"""Judging scores on the development set: average precision per species, false events per hour, and the event settings that do best."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detector.evaluate.metrics import RecordingResult, match_recording, summarise
+from detector.model.card import EventFacts
+from detector.stream.boxes import BoxRule
+from detector.stream.events import ClassRule, EventTracker
+from detector.train.devset import DevItem
+from detector.train.recipe import TuneRecipe
+from detector.types import FloatArray, FrameScores
+
+FLOOR = 0.05
+"""Lowest confidence of a candidate; the default of config.yaml."""
+ALLOWED_PER_HOUR = 60.0
+"""False events per hour at which F1 is given, and for which the default threshold is set."""
+_LONGEST_S = 60.0
+_THRESHOLDS_TRIED = 8
+_CONFIDENCES = tuple(np.round(np.concatenate([np.arange(0.05, 0.95, 0.025), np.arange(0.95, 0.9976, 0.0025)]), 4).tolist())
+
+Candidates = tuple[tuple[float, float, float], ...]
+"""Start and end in seconds, and a score that rises with certainty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How good candidates are.
+
+    Attributes
+    ----------
+    ap30, ap50 : mapping of str to float
+        Average precision at IoU 0.3 and 0.5 for each group.
+    threshold : float
+        Lowest score at which there are at most `ALLOWED_PER_HOUR` false events per hour on the negative recordings, and F1 is best.
+    f1 : mapping of str to float
+        At that threshold.
+    false_per_hour : float
+        On the negative recordings, at that threshold.
+    """
+
+    ap30: Mapping[str, float]
+    ap50: Mapping[str, float]
+    threshold: float
+    f1: Mapping[str, float]
+    false_per_hour: float
+
+    @property
+    def score(self) -> float:
+        """One number to choose by: the mean over groups of AP at both overlaps and of F1 at the threshold."""
+        return (mean(self.ap30) + mean(self.ap50) + mean(self.f1)) / 3.0
+
+    def summary(self) -> dict[str, float]:
+        """The means, for a card or a log."""
+        return {
+            "score": round(self.score, 4),
+            "ap30": round(mean(self.ap30), 4),
+            "ap50": round(mean(self.ap50), 4),
+            "f1": round(mean(self.f1), 4),
+            "false_per_hour": round(self.false_per_hour, 1),
+            "threshold": round(self.threshold, 4),
+        }
+
+
+def mean(values: Mapping[str, float]) -> float:
+    """Mean over groups."""
+    return float(np.mean(list(values.values()))) if values else math.nan
+
+
+def find_events(logits: FloatArray, facts: EventFacts, hop_s: float) -> Candidates:
+    """Candidates in the scores of one class, by the tracker of the field; the score is the mean logit."""
+
+    def frames(seconds: float) -> int:
+        return max(1, round(seconds / hop_s))
+
+    boxes = BoxRule(frames(facts.step_filter_s), facts.merge_logits, round(facts.join_s / hop_s), frames(facts.min_duration_s))
+    floor_logit = max(math.log(FLOOR / (1 - FLOOR)), facts.low_logit)
+    rule = ClassRule("animal", 0, facts.low_logit, boxes)
+    tracker = EventTracker("animal", [rule], frames(_LONGEST_S), floor_logit, frames(3600.0), 10**9)
+    empty = np.zeros((len(logits), 0), np.float32)
+    events = tracker.push(FrameScores(0, np.ascontiguousarray(logits.reshape(-1, 1), np.float32), empty)) + tracker.flush()
+    return tuple((event.start_frame * hop_s, event.end_frame * hop_s, event.logit_mean) for event in events)
+
+
+def judge(items: Sequence[DevItem], candidates: Sequence[Candidates], sample_rate_hz: int, thresholds: Sequence[float]) -> Judgement:
+    """Judge the candidates of every item; the threshold is chosen among ``thresholds``."""
+    groups = sorted({item.group for item in items if not item.negative})
+    hours = {item.name: len(item.samples) / sample_rate_hz / 3600.0 for item in items}
+    pairs = list(zip(items, candidates, strict=True))
+    whole = {group: _match(group, pairs, hours, -np.inf) for group in groups}
+    results = {group: summarise("animal", 0.0, [matched], 0) for group, matched in whole.items()}
+    ap30 = {group: result.ap30.value for group, result in results.items()}
+    ap50 = {group: result.ap50.value for group, result in results.items()}
+    negative_hours = sum(hours[item.name] for item in items if item.negative)
+    false_scores = np.sort([score for item, found in pairs if item.negative for _, _, score in found])
+    rates = [(len(false_scores) - int(np.searchsorted(false_scores, one))) / max(negative_hours, 1e-9) for one in thresholds]
+    allowed = [number for number, rate in enumerate(rates) if rate <= ALLOWED_PER_HOUR] or [len(thresholds) - 1]
+    tried = allowed[:: max(1, len(allowed) // _THRESHOLDS_TRIED)]
+    judged = []
+    for number in tried:
+        f1 = {group: _f1(_match(group, pairs, hours, thresholds[number])) for group in groups}
+        judged.append(Judgement(ap30, ap50, thresholds[number], f1, rates[number]))
+    return max(judged, key=lambda one: mean(one.f1))
+
+
+def logit_thresholds() -> list[float]:
+    """Thresholds to choose from, as logits."""
+    return [math.log(value / (1 - value)) for value in _CONFIDENCES]
+
+
+def tune_events(
+    items: Sequence[DevItem], logits: Sequence[FloatArray], hop_s: float, sample_rate_hz: int, grid: TuneRecipe
+) -> tuple[EventFacts, Judgement]:
+    """Event settings with the best score on the development set, and their judgement."""
+    best: tuple[EventFacts, Judgement] | None = None
+    for step, merge, join, shortest, low in itertools.product(
+        grid.step_filter_s, grid.merge_logits, grid.join_s, grid.min_duration_s, grid.low_logit
+    ):
+        facts = EventFacts(step_filter_s=step, merge_logits=merge, join_s=join, min_duration_s=shortest, low_logit=low)
+        one = judge(items, [find_events(each, facts, hop_s) for each in logits], sample_rate_hz, logit_thresholds())
+        if best is None or one.score > best[1].score:
+            best = (facts, one)
+    assert best is not None  # the recipe's grid is never empty
+    facts, judgement = best
+    confidence = round(1.0 / (1.0 + math.exp(-judgement.threshold)), 4)
+    return facts.model_copy(update={"threshold": confidence}), judgement
+
+
+def _match(group: str, pairs: Sequence[tuple[DevItem, Candidates]], hours: Mapping[str, float], threshold: float) -> RecordingResult:
+    """All recordings of a group, matched one by one and joined as if they were one."""
+    parts = []
+    for item, found in pairs:
+        if item.group != group:
+            continue
+        ordered = sorted(found)
+        spans = np.array([(start, end) for start, end, _ in ordered], np.float64).reshape(-1, 2)
+        scores = np.array([score for _, _, score in ordered], np.float64)
+        labels = np.array(sorted(item.events), np.float64).reshape(-1, 2)
+        ignored = np.array(sorted(item.ignored), np.float64).reshape(-1, 2)
+        parts.append(match_recording(hours[item.name], labels, ignored, spans, scores, threshold))
+    return RecordingResult(
+        hours=sum(part.hours for part in parts),
+        n_labels=sum(part.n_labels for part in parts),
+        n_points=sum(part.n_points for part in parts),
+        scores=np.concatenate([part.scores for part in parts]),
+        true30=np.concatenate([part.true30 for part in parts]),
+        true50=np.concatenate([part.true50 for part in parts]),
+        n_true=sum(part.n_true for part in parts),
+        n_false=sum(part.n_false for part in parts),
+        onset_errors_s=np.concatenate([part.onset_errors_s for part in parts]),
+        offset_errors_s=np.concatenate([part.offset_errors_s for part in parts]),
+    )
+
+
+def _f1(matched: RecordingResult) -> float:
+    total = matched.n_true + matched.n_false + matched.n_labels
+    return 2.0 * matched.n_true / total if matched.n_labels else math.nan
