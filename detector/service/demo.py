@@ -90,7 +90,7 @@ def run_demo(samples: FloatArray, sample_rate_hz: int, planted: Sequence[Box], f
     summary = replay([files.recording], settings)
     detected = read_detections(files)
     pairs, extra = match(planted, detected)
-    write_export(files.database, "raven", files.table)
+    write_export(files.database, "raven", files.table, overwrite=True)
     bundle = load_bundle(find_bundle(settings.bundle, None))
     boxes = [replace(pair.planted, found=pair.detected is not None) for pair in pairs]
     title = f"{len(planted)} planted calls, {sum(box.found for box in boxes)} found; {len(extra)} other detections"
