@@ -55,19 +55,29 @@ class TunedBaseline:
     n_tried: int
 
 
-def tune(detector: Baseline, grid: Mapping[str, Sequence[float | int | str]], recordings: Iterable[LabelledAudio]) -> TunedBaseline:
+def tune(
+    detector: Baseline,
+    grid: Mapping[str, Sequence[float | int | str]],
+    recordings: Iterable[LabelledAudio],
+    restarts: int = 3,
+    seed: int = 0,
+) -> TunedBaseline:
     """Best settings by coordinate ascent: one setting after the other takes its best value until a round changes nothing.
 
-    What is best is the mean of average precision at IoU 0.3 and 0.5 over all recordings together.
+    What is best is the mean of average precision at IoU 0.3 and 0.5 over all recordings together. The ascent begins at ``detector``
+    and again at random points of the grid; the best end wins.
 
     Parameters
     ----------
     detector : BandEnergyDetector or PcenDetector
-        Where to begin.
     grid : mapping of str to sequence
         Values to try for each setting, such as `BAND_ENERGY_GRID`.
     recordings : iterable of LabelledAudio
         Read once; only the power in bands is kept.
+    restarts : int
+        Random beginnings besides ``detector``.
+    seed : int
+        Of the random beginnings.
 
     Raises
     ------
@@ -77,22 +87,43 @@ def tune(detector: Baseline, grid: Mapping[str, Sequence[float | int | str]], re
     material = _prepare(detector, recordings)
     if not any(len(labels) for _, _, labels in material):
         raise LabelError("there is no labelled event to tune a detector on", "give recordings with labels")
-    best, ranking = detector, rank(_results(detector, material))
-    tried = {detector}
+    generator = np.random.default_rng(seed)
+    starts = [detector]
+    for _ in range(restarts):
+        drawn = {name: values[int(generator.integers(len(values)))] for name, values in grid.items()}
+        starts.append(_changed(detector, drawn))
+    tried: dict[Baseline, Ranking] = {}
+    ends = [_ascend(start, grid, material, tried) for start in starts]
+    best = max(ends, key=lambda end: _worth(tried[end]))
+    return TunedBaseline(best, tried[best].best_threshold, tried[best], len(tried))
+
+
+def _ascend(
+    start: Baseline, grid: Mapping[str, Sequence[float | int | str]], material: Material, tried: dict[Baseline, Ranking]
+) -> Baseline:
+    """Nearest settings that no change of one setting makes better; everything compared is remembered in ``tried``."""
+
+    def worth(candidate: Baseline) -> float:
+        if candidate not in tried:
+            tried[candidate] = rank(_results(candidate, material))
+        return _worth(tried[candidate])
+
+    best = start
     for _ in range(_ROUNDS):
         before = best
         for name, values in grid.items():
-            for value in values:
-                candidate = replace(best, **{name: value})  # type: ignore[arg-type]  # the grid names fields of the detector
-                if candidate in tried:
-                    continue
-                tried.add(candidate)
-                result = rank(_results(candidate, material))
-                if result.ap30 + result.ap50 > ranking.ap30 + ranking.ap50:
-                    best, ranking = candidate, result
+            best = max([best, *(_changed(best, {name: value}) for value in values)], key=worth)
         if best == before:
             break
-    return TunedBaseline(best, ranking.best_threshold, ranking, len(tried))
+    return best
+
+
+def _worth(ranking: Ranking) -> float:
+    return ranking.ap30 + ranking.ap50
+
+
+def _changed(detector: Baseline, values: Mapping[str, float | int | str]) -> Baseline:
+    return replace(detector, **values)  # type: ignore[arg-type]  # the grid names fields of the detector
 
 
 Material = list[tuple[Bands, float, Spans]]

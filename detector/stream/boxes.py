@@ -5,6 +5,11 @@ scores into changes, its extrema are candidate onsets and offsets, and neighbour
 What separates is weighed otherwise than there: a valley counts by its depth times the root of its length, as a difference of
 means does in noise, so that short dips do not cut long calls. All arithmetic on scores is on integers (fixed point), so a sum does
 not depend on the order in which it was made.
+
+Why this and not plain runs above a fixed level: on simulated scores (short calls, songs, long calls, syllables; 10 ms frames; mean of
+AP at IoU 0.3 and 0.5) runs above -4 gave .865 in weak and .830 in strong noise, runs above -3 .881 and .852, these boxes above -4 with
+one rule for all .882 and .853, and better F1 at confidence 0.5 (short calls .62 against .56, syllables .84 against .81). The paper's
+own merging criteria broke long calls in strong noise. A rule for phrases instead of syllables needs ``join_frames`` of 0.2 s.
 """
 
 from __future__ import annotations
