@@ -64,7 +64,7 @@ class EncoderNumbers(_Numbers):
     stem_kernel: Annotated[int, Field(ge=1, le=63, strict=True)] = 5
     channels: Annotated[int, Field(ge=1, le=4096, strict=True)] = 128
     expansion: Annotated[int, Field(ge=1, le=8, strict=True)] = 1
-    kernel: Annotated[int, Field(ge=1, le=63, strict=True)] = 5
+    kernel: Annotated[int, Field(ge=3, le=63, strict=True)] = 5
     dilations: tuple[Annotated[int, Field(ge=1, le=1024, strict=True)], ...] = (1, 2, 4, 8, 16, 1, 2, 4, 8)
     mean_block_frames: Annotated[int, Field(ge=2, le=1024, strict=True)] = 8
     mean_blocks: Annotated[int, Field(ge=2, le=4096, strict=True)] = 50
@@ -110,13 +110,18 @@ class EncoderNumbers(_Numbers):
     @property
     def look_ahead_frames(self) -> int:
         """Feature frames after a score frame that can change it: convolutions and the block of the running mean."""
-        return (self.stem_kernel - 1) // 2 + 2 + STRIDE * self.block_reach + self.mean_block_frames - 1
+        return self._convolution_reach + self.mean_block_frames - 1
 
     @property
     def look_back_frames(self) -> int:
         """Feature frames before a score frame that can change it; older audio is forgotten exactly."""
-        convolutions = (self.stem_kernel - 1) // 2 + 2 + STRIDE * self.block_reach
-        return convolutions + self.mean_block_frames * self.mean_blocks - 1
+        return self._convolution_reach + self.mean_block_frames * self.mean_blocks - 1
+
+    @property
+    def _convolution_reach(self) -> int:
+        """Feature frames to each side; one less where pairs and blocks of the mean, both even, cannot meet at their worst."""
+        half = (self.stem_kernel - 1) // 2
+        return half - half % 2 + 2 + STRIDE * self.block_reach
 
 
 def look_ahead_samples(frontend: FrontendNumbers, encoder: EncoderNumbers) -> int:
