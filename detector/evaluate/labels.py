@@ -84,7 +84,7 @@ _NOT_ANIMAL = (
 
 def any_animal(label: str = "animal") -> LabelMap:
     """Every label is the class ``label``, except noise, people and explicit negatives (``not_*``); "unknown" says neither."""
-    unsure: tuple[tuple[str, str | None], ...] = (("unk", IGNORED), ("unknown", IGNORED), ("?", IGNORED))
+    unsure: tuple[tuple[str, str | None], ...] = (("unk", IGNORED), ("unknown", IGNORED), ("[?]", IGNORED))
     return LabelMap((*((pattern, None) for pattern in _NOT_ANIMAL), *unsure), label)
 
 

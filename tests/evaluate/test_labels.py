@@ -158,11 +158,13 @@ def test_a_full_name_beats_the_same_name_with_another_ending() -> None:
 
 def test_any_animal_knows_what_is_none() -> None:
     mapping = any_animal()
-    assert [mapping.classify(label) for label in ("Strix aluco", "NOT_mel", "Speech", "ambient", "unknown", "")] == [
+    assert [mapping.classify(label) for label in ("Strix aluco", "x", "NOT_mel", "Speech", "ambient", "unknown", "?", "")] == [
+        "animal",
         "animal",
         None,
         None,
         None,
+        IGNORED,
         IGNORED,
         "animal",
     ]
