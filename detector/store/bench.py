@@ -22,7 +22,7 @@ MINUTE = 60 * RATE_HZ
 HOP = 320
 DIMS = 96
 STATIONS = 5
-CLASSES = 20
+CLASSES = 10
 EVENTS_PER_SEGMENT = 20
 START_NS = 1_767_225_600 * NANOSECONDS
 THRESHOLDS = (0.05, 0.073, 0.125, 0.3, 0.475, 0.5, 0.62, 0.777, 0.9, 0.985)
@@ -31,7 +31,7 @@ THRESHOLDS = (0.05, 0.073, 0.125, 0.3, 0.475, 0.5, 0.62, 0.777, 0.9, 0.985)
 def insert_rate(n_events: int, path: Path) -> dict[str, float]:
     """Write a year of made-up minutes through `Store`, as a replay does.
 
-    Minutes are spread over one year, five stations and twenty classes; confidences are most frequent near the floor and near 1.
+    Minutes are spread over one year, five stations and ten classes; confidences are most frequent near the floor and near 1.
 
     Parameters
     ----------
@@ -101,8 +101,8 @@ def _events(random: np.random.Generator, n: int) -> list[Event]:
     embedding = random.standard_normal(DIMS).astype(np.float16)
     logits = np.log(confidences / (1 - confidences))
     return [
-        Event("animal", f"class {classes[i]:02d}", 200 * i, 200 * i + 60, float(logits[i]), float(logits[i]) + 1, float(logits[i]), embedding)
-        for i in range(n)
+        Event("animal", f"class {label:02d}", 200 * i, 200 * i + 60, logit, logit + 1.0, logit + 0.5, embedding)
+        for i, (label, logit) in enumerate(zip(classes, logits.tolist(), strict=True))
     ]
 
 

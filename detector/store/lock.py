@@ -13,7 +13,7 @@ from detector.errors import StoreError
 
 PATIENCE_S = 30.0
 _FIRST_PAUSE_S = 0.001
-_LONGEST_PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 0.005
 
 
 class LockFile:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import accumulate
 
-import numpy as np
 from sqlite_utils import Database
 
 from detector.store.tables import EDGE_COLUMNS, EDGES_PCT
 
-EDGES = np.array(EDGES_PCT, dtype=np.float64) / 100.0
+EDGES = tuple(edge / 100 for edge in EDGES_PCT)
 
 _KEYS = ("run_id", "head", "label", "station_id", "day")
 _COUNTS = ("n_candidates", *EDGE_COLUMNS)
@@ -18,13 +19,15 @@ _ADD = (
     f"INSERT INTO rollup ({', '.join((*_KEYS, *_COUNTS))}) VALUES ({', '.join('?' * len((*_KEYS, *_COUNTS)))}) "
     f"ON CONFLICT ({', '.join(_KEYS)}) DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _COUNTS)}"
 )
+_DROP_EMPTY = f"DELETE FROM rollup WHERE {' AND '.join(f'{name} = ?' for name in _KEYS)} AND n_candidates = 0"
 
 
 def counts_at_edges(confidences: Iterable[float]) -> list[int]:
     """How many confidences there are, and how many reach each edge: (1 + edges) numbers."""
-    values = np.fromiter(confidences, dtype=np.float64)
-    reached = np.bincount(np.searchsorted(EDGES, values, side="right"), minlength=len(EDGES) + 1)
-    return [int(count) for count in np.cumsum(reached[::-1])[::-1]]
+    reached = [0] * (len(EDGES) + 1)
+    for confidence in confidences:
+        reached[bisect_right(EDGES, confidence)] += 1
+    return list(accumulate(reversed(reached)))[::-1]
 
 
 def shift(db: Database, analysis_id: int, sign: int) -> None:
@@ -36,11 +39,8 @@ def shift(db: Database, analysis_id: int, sign: int) -> None:
     rows = db.execute("SELECT label, day, confidence FROM event WHERE analysis_id = ? AND rejected_because IS NULL", [analysis_id])
     for label, day, confidence in rows:
         groups[label, day].append(confidence)
-    for (label, day), confidences in groups.items():
-        counts = [sign * count for count in counts_at_edges(confidences)]
-        db.execute(_ADD, [run_id, head, label, station_id, day, *counts])
-        if sign < 0:
-            db.execute(
-                "DELETE FROM rollup WHERE run_id = ? AND head = ? AND label = ? AND station_id = ? AND day = ? AND n_candidates = 0",
-                [run_id, head, label, station_id, day],
-            )
+    cells = [(run_id, head, label, station_id, day) for label, day in groups]
+    counts = [[sign * count for count in counts_at_edges(confidences)] for confidences in groups.values()]
+    db.conn.executemany(_ADD, [(*cell, *numbers) for cell, numbers in zip(cells, counts, strict=True)])
+    if sign < 0:
+        db.conn.executemany(_DROP_EMPTY, cells)

@@ -40,19 +40,24 @@ def is_complete(db: Database, run_id: str, segment_id: str) -> bool:
     return row is not None
 
 
-def write(db: Database, buffer: Buffer, piece: Piece) -> bool:
-    """Write a piece of a segment; False when the segment was complete before and nothing is to be written.
+def write(db: Database, buffer: Buffer, piece: Piece) -> tuple[int, dict[str, int]]:
+    """Write a piece of a segment.
+
+    Returns
+    -------
+    int, dict
+        Row id of the segment, and of the analysis of each head; none when they were complete before and nothing is to be written.
 
     Raises
     ------
     StoreError
         If another process has begun to write the same segment.
     """
-    segment_id = _ensure_segment(db, buffer.segment)
-    analyses = _ensure_analyses(db, buffer, segment_id, piece.is_first)
-    if not analyses:
-        return False
     run_id = find(db, "run", {"run_uuid": buffer.run.run_id})
+    segment_id = _ensure_segment(db, buffer.segment)
+    analyses = _ensure_analyses(db, buffer, run_id, segment_id, piece.is_first)
+    if not analyses:
+        return segment_id, {}
     parts = [_recording(db, part.recording_id) for part in buffer.segment.parts]
     rows = []
     for head, columns in piece.events:
@@ -61,19 +66,19 @@ def write(db: Database, buffer: Buffer, piece: Piece) -> bool:
         rows.append({**columns, "analysis_id": analyses[head], "recording_id": recording_id, "day": day})
     db.conn.executemany(_INSERT_EVENT, rows)
     db.conn.executemany(_INSERT_EFFORT, [{**row, "run_id": run_id, "segment_id": segment_id} for row in piece.effort])
-    return True
+    return segment_id, analyses
 
 
 def complete(db: Database, buffer: Buffer, piece: Piece, n_samples: int) -> None:
     """Write the last piece, and let the analysis count."""
     segment = buffer.segment
-    if not write(db, buffer, piece):
+    segment_id, analyses = write(db, buffer, piece)
+    if not analyses:
         return
-    segment_id = _ensure_segment(db, segment)
     db.execute(
         "UPDATE segment SET n_samples = ?, duration_s = ? WHERE segment_id = ?", [n_samples, n_samples / segment.sample_rate_hz, segment_id]
     )
-    for analysis_id in _ensure_analyses(db, buffer, segment_id, False).values():
+    for analysis_id in analyses.values():
         _cut_at_end(db, analysis_id, segment, n_samples)
         db.execute(
             """UPDATE analysis SET state = 'complete', claimed_by = NULL,
@@ -144,9 +149,8 @@ def _ensure_segment(db: Database, segment: SegmentInfo) -> int:
     return segment_id
 
 
-def _ensure_analyses(db: Database, buffer: Buffer, segment_id: int, is_first: bool) -> dict[str, int]:
+def _ensure_analyses(db: Database, buffer: Buffer, run_id: int | None, segment_id: int, is_first: bool) -> dict[str, int]:
     """Id of the analysis of each head, claimed by this writer; empty when they were complete before."""
-    run_id = find(db, "run", {"run_uuid": buffer.run.run_id})
     rows = db.execute("SELECT head, analysis_id, state, claimed_by FROM analysis WHERE run_id = ? AND segment_id = ?", [run_id, segment_id])
     found = {head: facts for head, *facts in rows.fetchall()}
     if found and all(state == "complete" for _, state, _ in found.values()):

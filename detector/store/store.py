@@ -22,8 +22,12 @@ from detector.store.thresholds import ThresholdVersion, add_threshold
 from detector.types import BadRecording, EffortSpan, Event, Recording
 
 COMMIT_INTERVAL_S = 1.0
-ROWS_PER_TRANSACTION = 1000
-"""Keeps the lock for under 50 ms; measured by `detector.store.bench`."""
+TRANSACTION_S = 0.02
+"""No further step enters a transaction after this, so that other writers wait for less than 50 ms."""
+
+ROWS_PER_STEP = 200
+PAUSE_S = 0.002
+"""Between two transactions of one flush, for whoever waits for the lock."""
 
 _Key = tuple[str, str]
 
@@ -62,7 +66,7 @@ class Store:
         self._open: dict[_Key, Buffer] = {}
         self._completed: dict[_Key, str] = {}
         self._finished: set[_Key] = set()
-        self._queue: list[tuple[int, Callable[[], object]]] = []
+        self._queue: list[Callable[[], object]] = []
         self._committed_at = time.monotonic()
         try:
             migrate(self._writer)
@@ -141,12 +145,12 @@ class Store:
         str
             The id of the recording. When the same audio is known under another path, the row is a duplicate of that one.
         """
-        self._enqueue(1, lambda: recordings.add(self._writer.db, deployment_id, recording, audio_hash))
+        self._enqueue(lambda: recordings.add(self._writer.db, deployment_id, recording, audio_hash))
         return recording_id(recording.path, audio_hash)
 
     def add_bad_recording(self, deployment_id: int, bad: BadRecording) -> None:
         """Note a file that could not be used, with a row of lost effort of unknown length."""
-        self._enqueue(2, lambda: recordings.add_bad(self._writer.db, deployment_id, bad))
+        self._enqueue(lambda: recordings.add_bad(self._writer.db, deployment_id, bad))
 
     def is_complete(self, run_id: str, segment_id: str) -> bool:
         """Whether this run has wholly analysed this segment and finished the recordings that it is of, under any path."""
@@ -162,7 +166,7 @@ class Store:
         """Events and effort of a segment that was begun, in the order in which they came."""
         buffer = self._buffer(run_id, segment_id)
         buffer.add(events, effort)
-        if buffer.n_rows >= ROWS_PER_TRANSACTION:
+        if buffer.n_rows >= ROWS_PER_STEP:
             self._enqueue_rows(buffer)
         self.tick()
 
@@ -172,12 +176,12 @@ class Store:
         Events and effort count from here on, and those of older analyses of the same audio no longer do, in one transaction.
         """
         buffer = self._buffer(run_id, segment_id)
-        while buffer.n_rows > ROWS_PER_TRANSACTION:
+        while buffer.n_rows > ROWS_PER_STEP:
             self._enqueue_rows(buffer)
         del self._open[run_id, segment_id]
         self._completed[run_id, segment_id] = buffer.segment.audio_hash
-        piece = buffer.take(ROWS_PER_TRANSACTION)
-        self._enqueue(piece.n_rows + 1, lambda: segments.complete(self._writer.db, buffer, piece, n_samples))
+        piece = buffer.take(ROWS_PER_STEP)
+        self._enqueue(lambda: segments.complete(self._writer.db, buffer, piece, n_samples))
 
     def finish_recordings(self, run_id: str, recording_ids: Sequence[str], chain_hash: str) -> None:
         """All segments of a chain of recordings are done in this run, or were done before; make their analyses the active ones.
@@ -192,7 +196,7 @@ class Store:
         """
         ids = list(recording_ids)
         self._finished.add((run_id, chain_hash))
-        self._enqueue(len(ids), lambda: segments.finish(self._writer.db, run_id, ids, chain_hash))
+        self._enqueue(lambda: segments.finish(self._writer.db, run_id, ids, chain_hash))
 
     def activate_finished(self, run_id: str, recording_ids: Sequence[str]) -> int:
         """Make what this run found in these recordings count again, after another run has been in force.
@@ -219,17 +223,19 @@ class Store:
             If the disk is full or fails; nothing buffered is lost, and calling again tries again.
         """
         while self._queue:
-            n_rows = n_steps = 0
+            n_steps = 0
             with self._writer.transaction():
-                while n_steps < len(self._queue) and (n_steps == 0 or n_rows + self._queue[n_steps][0] <= ROWS_PER_TRANSACTION):
-                    n_rows += self._queue[n_steps][0]
-                    self._queue[n_steps][1]()
+                until = time.monotonic() + TRANSACTION_S
+                while n_steps < len(self._queue) and (n_steps == 0 or time.monotonic() < until):
+                    self._queue[n_steps]()
                     n_steps += 1
             del self._queue[:n_steps]
+            self._writer.checkpoint_if_due()
+            if self._queue:
+                time.sleep(PAUSE_S)
         self._completed.clear()
         self._finished.clear()
         self._committed_at = time.monotonic()
-        self._writer.checkpoint_if_due()
 
     def close(self) -> None:
         """Commit, checkpoint and close. Segments that were begun and not completed are done again by the next run."""
@@ -238,13 +244,13 @@ class Store:
         finally:
             self._writer.close()
 
-    def _enqueue(self, n_rows: int, step: Callable[[], object]) -> None:
-        self._queue.append((n_rows, step))
+    def _enqueue(self, step: Callable[[], object]) -> None:
+        self._queue.append(step)
         self.tick()
 
     def _enqueue_rows(self, buffer: Buffer) -> None:
-        piece = buffer.take(ROWS_PER_TRANSACTION)
-        self._enqueue(piece.n_rows, lambda: segments.write(self._writer.db, buffer, piece))
+        piece = buffer.take(ROWS_PER_STEP)
+        self._enqueue(lambda: segments.write(self._writer.db, buffer, piece))
 
     def _run(self, run_id: str) -> RunInfo:
         if run_id not in self._runs:
