@@ -81,15 +81,18 @@ class Fitter:
     mixer : Mixer
     folder : Path
         Of the checkpoint; a run found there goes on.
+    identity : str
+        Of recipe and data. A checkpoint of another identity is refused.
     judge : callable, optional
         Called every ``judge_every`` steps and at the end.
     """
 
-    def __init__(self, recipe: Recipe, mixer: Mixer, folder: Path, judge: Judge | None = None) -> None:
+    def __init__(self, recipe: Recipe, mixer: Mixer, folder: Path, identity: str, judge: Judge | None = None) -> None:
         torch.manual_seed(recipe.seed)
         self.fit: FitRecipe = recipe.fit
         self.mixer = mixer
         self.folder = folder
+        self.identity = identity
         self.judge = judge
         self.model = Listener(recipe)
         self._start_quiet()
@@ -143,7 +146,8 @@ class Fitter:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         safetensors.torch.save_file({name: value.contiguous() for name, value in tensors.items()}, fresh / _STATE)
-        (fresh / _PROGRESS).write_text(json.dumps({**asdict(self.progress), "recent": self._recent}), encoding="utf-8")
+        values = {**asdict(self.progress), "recent": self._recent, "identity": self.identity}
+        (fresh / _PROGRESS).write_text(json.dumps(values), encoding="utf-8")
         shutil.rmtree(self.folder, ignore_errors=True)
         os.replace(fresh, self.folder)
 
@@ -151,6 +155,8 @@ class Fitter:
         try:
             values: dict[str, Any] = json.loads((self.folder / _PROGRESS).read_text(encoding="utf-8"))
             tensors = safetensors.torch.load_file(self.folder / _STATE)
+            if values.pop("identity") != self.identity:
+                raise ValueError("it belongs to another recipe or other data")
             self._recent = values.pop("recent")
             self.progress = Progress(**values)
             self.model.load_state_dict(_under(tensors, "model."))

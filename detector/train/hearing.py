@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,25 +48,30 @@ def read_audio(path: Path, sample_rate_hz: int, longest_s: float | None = None) 
     TrainingError
         If the file is no readable recording.
     """
+    samples, rate = native_audio(path)
+    if longest_s is not None:
+        samples = samples[: round(longest_s * rate)]
+    resampler = StreamResampler(rate, sample_rate_hz)
+    items = [*resampler.push(AudioBlock(0, samples)), *resampler.flush()]
+    return np.concatenate([item.samples for item in items if isinstance(item, AudioBlock)])
+
+
+def native_audio(path: Path) -> tuple[FloatArray, int]:
+    """The first channel of a recording at its own rate, up to its first gap, and that rate.
+
+    Raises
+    ------
+    TrainingError
+        If the file is no readable recording.
+    """
     recording = inspect_recording(path, None, None)
     if not isinstance(recording, Recording):
         raise TrainingError(f"{path} cannot be read: {recording.reason}", recording.hint or "leave it out with the recipe's data.exclude")
-    resampler = StreamResampler(recording.sample_rate_hz, sample_rate_hz)
     blocks: list[FloatArray] = []
-    left = np.inf if longest_s is None else longest_s * sample_rate_hz
-    for item in _first_segment(ArchiveSource((recording,), 1, 1 << 16), resampler):
-        blocks.append(item.samples)
-        left -= len(item.samples)
-        if left <= 0:
-            break
-    if not blocks:
-        raise TrainingError(f"{path} holds no usable sound", "leave it out with the recipe's data.exclude")
-    return np.concatenate(blocks)[: None if longest_s is None else round(longest_s * sample_rate_hz)]
-
-
-def _first_segment(source: Iterable[AudioBlock | Gap], resampler: StreamResampler) -> Iterator[AudioBlock]:
-    for item in source:
+    for item in ArchiveSource((recording,), 1, 1 << 20):
         if isinstance(item, Gap):
             break
-        yield from (block for block in resampler.push(item) if isinstance(block, AudioBlock))
-    yield from (block for block in resampler.flush() if isinstance(block, AudioBlock))
+        blocks.append(item.samples)
+    if not blocks:
+        raise TrainingError(f"{path} holds no usable sound", "leave it out with the recipe's data.exclude")
+    return np.concatenate(blocks), recording.sample_rate_hz
