@@ -33,13 +33,13 @@ class _Section(BaseModel):
 class EventFacts(_Section):
     """How scores of one class become event boxes, and the threshold it starts with."""
 
-    step_filter_s: float = Field(default=0.05, gt=0, le=60)
+    step_filter_s: float = Field(default=0.04, gt=0, le=60)
     """Length of audio on either side of a change that is compared to find a border."""
-    merge_logits: float = Field(default=2.0, ge=0, le=100)
+    merge_logits: float = Field(default=5.0, ge=0, le=100)
     """Neighbours merge when the weaker one stands out from the gap between them by less than this."""
-    join_s: float = Field(default=0.05, ge=0, le=60)
+    join_s: float = Field(default=0.01, ge=0, le=60)
     """Gaps up to this length are always closed: syllables of one call."""
-    min_duration_s: float = Field(default=0.01, ge=0, le=60)
+    min_duration_s: float = Field(default=0.02, ge=0, le=60)
     """Shorter boxes are dropped, after merging."""
     low_logit: float = Field(default=-4.0, ge=-50, le=50)
     """Frames at or below this level belong to no event."""
