@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from detector.audio.formats import Layout, canonical_type, open_regular, read_layout
+from detector.audio.formats import Layout, canonical_type, open_codec, open_regular, read_layout
 from detector.audio.wav import WavLayout
 from detector.errors import AudioError
 from detector.types import Recording
@@ -60,7 +60,7 @@ def _read_all(reader: _Reader, n_samples: int, step: int) -> Iterator[Samples | 
         want = min(step, n_samples - at)
         try:
             block = reader.read(at, want)
-        except (OSError, soundfile.SoundFileError) as error:
+        except (AudioError, OSError, soundfile.SoundFileError) as error:
             failures += 1
             lost = want if failures < _MOST_FAILURES else n_samples - at
             yield Lost(lost, f"unreadable: {_short(error)}")
@@ -122,15 +122,8 @@ class _PlainReader:
             wide = np.zeros((len(values) // 3, 4), np.uint8)
             wide[:, 1:] = values.reshape(-1, 3)[:, :: -1 if self._wav.big_endian else 1]
             return wide.view("<i4").reshape(-1)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             return values.astype(canonical_type(encoding), copy=False)
-
-
-class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """soundfile seeks before and after every read of a seekable file; for MP3 that loses the bit reservoir and alters samples."""
-
-    def seekable(self) -> bool:
-        return False
 
 
 class _CodecReader:
@@ -139,14 +132,15 @@ class _CodecReader:
     def __init__(self, recording: Recording, layout: Layout) -> None:
         self._path = recording.path
         self._type = np.dtype(layout.canonical).name
-        self._file = _Sequential(recording.path)
+        self._mp3 = layout.mp3
+        self._file = open_codec(recording.path, layout.mp3)
         self._at = 0
         self._failed = False
 
     def read(self, start: int, n: int) -> Samples:
         if self._failed:  # a decoder that met an error is of no more use; a fresh one can start behind it
             self._file.close()
-            self._file = _Sequential(self._path)
+            self._file = open_codec(self._path, self._mp3)
             self._at, self._failed = 0, False
         self._failed = True
         if start != self._at:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from detector.audio.flac import read_flac_layout
+from detector.audio.mp3 import Mp3File, Mp3Stream, measure_mp3
 from detector.audio.wav import WavLayout, is_wav, read_wav_layout
 from detector.errors import AudioError
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 2_000, 500_000
 _MOST_CHANNELS = 1024
-_UNKNOWN_LENGTH = 1 << 52
+_MOST_SAMPLES_PER_BYTE = 8192
+"""No codec packs more: Vorbis codes a block of silence of at most 8192 samples in a byte or two."""
 _CANONICAL: Mapping[str, type[np.generic]] = {
     "PCM_U8": np.int16,
     "PCM_S8": np.int16,
@@ -47,6 +49,7 @@ class Layout:
         Raw metadata chunks of a WAV file.
     comments : mapping of str to str
         Tags of FLAC, OGG and MP3, keys in lower case.
+    mp3 : Mp3Stream or None
     """
 
     container: str
@@ -58,6 +61,7 @@ class Layout:
     wav: WavLayout | None = None
     chunks: Mapping[str, bytes] = field(default_factory=dict)
     comments: Mapping[str, str] = field(default_factory=dict)
+    mp3: Mp3Stream | None = None
 
     @property
     def canonical(self) -> type[np.generic]:
@@ -137,7 +141,7 @@ def _layout(fd: int, size_bytes: int, path: Path) -> Layout:
             comments=flac.comments,
         )
     if magic == b"OggS" or offset or (magic[:1] == b"\xff" and magic[1:2] and magic[1] & 0xE0 == 0xE0):
-        return _by_libsndfile(path)
+        return _by_libsndfile(path, fd, offset)
     if not any(head):
         raise AudioError("the header was never written (zeros)", "the recorder lost power; the sample rate is not known")
     raise AudioError("it is not a WAV, FLAC, OGG or MP3 file", "its extension is wrong, or it must be converted first")
@@ -149,7 +153,7 @@ def _wav(fd: int, size_bytes: int, path: Path) -> Layout:
         return Layout(
             wav.container, wav.encoding, wav.sample_rate_hz, wav.channels, wav.n_samples, wav.promised_samples, wav, wav.chunks
         )
-    coded = _by_libsndfile(path)
+    coded = _by_libsndfile(path, fd)
     return Layout(
         coded.container, coded.encoding, coded.sample_rate_hz, coded.channels, coded.n_samples, coded.n_samples, None, wav.chunks
     )
@@ -162,14 +166,53 @@ def _after_id3(head: bytes) -> int:
     return 10 + ((head[6] & 127) << 21 | (head[7] & 127) << 14 | (head[8] & 127) << 7 | head[9] & 127)
 
 
-def _by_libsndfile(path: Path) -> Layout:
+def open_codec(path: Path, mp3: Mp3Stream | None) -> soundfile.SoundFile:
+    """Open a file for libsndfile to decode, front to back.
+
+    Raises
+    ------
+    soundfile.SoundFileError
+        If libsndfile refuses it.
+    AudioError, OSError
+        If it cannot be opened.
+    """
+    if mp3 is None or not mp3.prefix:
+        return SequentialFile(path)
+    file = Mp3File(open_regular(path), mp3)
+    try:
+        return SequentialFile(file)
+    except soundfile.SoundFileError:
+        file.close()
+        raise
+
+
+class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """soundfile seeks before and after every read of a seekable file; for MP3 that loses the bit reservoir and alters samples."""
+
+    def seekable(self) -> bool:
+        """Never, so that reading does not seek; an explicit seek still works."""
+        return False
+
+    def close(self) -> None:
+        """Close the decoder, and the file that was opened for it."""
+        super().close()
+        if isinstance(self.name, Mp3File):
+            self.name.close()
+
+
+def _by_libsndfile(path: Path, fd: int, offset: int = 0) -> Layout:
+    size_bytes = os.fstat(fd).st_size
     try:
         with soundfile.SoundFile(path) as file:
             comments = {key: value for key, value in file.copy_metadata().items() if value}
-            if not 0 <= file.frames < _UNKNOWN_LENGTH:
-                raise AudioError("its length cannot be found", "convert it to WAV or FLAC first")
-            return Layout(file.format, file.subtype, file.samplerate, file.channels, file.frames, file.frames, comments=comments)
+            layout = Layout(file.format, file.subtype, file.samplerate, file.channels, file.frames, file.frames, comments=comments)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"it cannot be decoded: {error.error_string}", "the file is damaged, or its codec is not supported") from error
     except (RuntimeError, UnicodeDecodeError) as error:
         raise AudioError(f"it cannot be decoded: {error}", "the file is damaged") from error
+    if not 0 <= layout.n_samples <= size_bytes * _MOST_SAMPLES_PER_BYTE:
+        raise AudioError(f"a length of {layout.n_samples} samples in {size_bytes} bytes", "the header is damaged")
+    if layout.container != "MP3":
+        return layout
+    stream = measure_mp3(fd, size_bytes, offset, layout.n_samples)
+    return replace(layout, n_samples=stream.n_samples, promised_samples=max(stream.n_samples, layout.n_samples), mp3=stream)

@@ -132,7 +132,7 @@ def _walk_riff(fd: int, size_bytes: int, order: str) -> Iterator[_Chunk | _Data]
     """Chunks of a RIFF or RF64 file, the data chunk with its true extent."""
     at, wide = 12, None
     for _ in range(_MOST_CHUNKS):
-        head = os.pread(fd, 8, at)
+        head = os.pread(fd, 8, at) if at < size_bytes else b""
         if len(head) < 8:
             return
         name, size = head[:4], int(struct.unpack(order + "I", head[4:])[0])
@@ -170,7 +170,7 @@ def _walk_w64(fd: int, size_bytes: int) -> Iterator[_Chunk | _Data]:
     """Chunks of a Sony Wave64 file: 16-byte names, 64-bit lengths that include the 24-byte head, 8-byte alignment."""
     at = 40
     for _ in range(_MOST_CHUNKS):
-        head = os.pread(fd, 24, at)
+        head = os.pread(fd, 24, at) if at < size_bytes else b""
         if len(head) < 24:
             return
         name, size = head[:4], int(struct.unpack("<Q", head[16:])[0]) - 24

@@ -149,3 +149,32 @@ def test_samples_that_are_no_numbers_become_gaps(tmp_path: Path) -> None:
     for size in (1, 77, 40_000):
         small = list(ArchiveSource([look(tmp_path / "a.wav")], 1, size))
         assert [item for item in small if isinstance(item, Gap)] == gaps
+
+
+def strip_length(content: bytes) -> bytes:
+    """An MP3 without the first frame, which states how long it is."""
+    return content[content.index(b"\xff", 10) :]
+
+
+def test_an_mp3_that_does_not_state_its_length_is_read_to_its_end(tmp_path: Path) -> None:
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(10 * 44_100) / 44_100) + RNG.normal(0, 0.05, 10 * 44_100)
+    soundfile.write(tmp_path / "a.mp3", tone, 44_100, format="MP3", bitrate_mode="VARIABLE")
+    content = (tmp_path / "a.mp3").read_bytes()
+    stated = listen([look(tmp_path / "a.mp3")])
+    assert len(stated) == 441_000
+    (tmp_path / "b.mp3").write_bytes(strip_length(content))
+    counted = look(tmp_path / "b.mp3")
+    assert 441_000 <= counted.n_samples <= 441_000 + 3 * 1152
+    heard = listen([counted])
+    assert len(heard) == counted.n_samples
+    assert np.abs(heard[576:441_000] - stated[: 441_000 - 576]).max() < 1e-3  # the encoder's delay stays when nothing states it
+
+
+def test_an_mp3_that_was_cut_off_says_how_much_it_holds(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.mp3", RNG.normal(0, 0.1, 441_000), 44_100, format="MP3")
+    content = (tmp_path / "a.mp3").read_bytes()
+    (tmp_path / "b.mp3").write_bytes(content[: len(content) // 2])
+    recording = look(tmp_path / "b.mp3")
+    assert recording.promised_samples == 441_000
+    assert 200_000 < recording.n_samples < 240_000
+    assert len(listen([recording])) == recording.n_samples
