@@ -20,26 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from detector.errors import TrainingError
-from detector.model.student import Student, TorchHead
+from detector.train.listener import Listener
 from detector.train.mixing import Batch, Mixer
 from detector.train.recipe import FitRecipe, Recipe
 from detector.train.targets import CALL, IGNORED
 
 _STATE, _PROGRESS = "state.safetensors", "progress.json"
-
-
-class Listener(nn.Module):
-    """Student and head as they are trained: features and validity to logits."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__()
-        self.student = Student(recipe.frontend, recipe.encoder)
-        self.head = TorchHead(self.student.frame_dims, 1, recipe.hidden)
-
-    def forward(self, features: Tensor, valid: Tensor) -> Tensor:
-        """(batch, frames, mel_bands), (batch, frames) -> logits (batch, frames)."""
-        logits: Tensor = self.head(self.student(features, valid))[..., 0]
-        return logits
 
 
 @dataclass(slots=True)
@@ -94,7 +80,7 @@ class Fitter:
         self.folder = folder
         self.identity = identity
         self.judge = judge
-        self.model = Listener(recipe)
+        self.model = Listener(recipe, quick=True)
         self._start_quiet()
         self.average = Listener(recipe)
         self.average.load_state_dict(self.model.state_dict())

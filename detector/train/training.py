@@ -22,9 +22,10 @@ from detector.train.assess import assess, baseline_rivals, bundle_rival, held_ou
 from detector.train.banks import Banks, make_banks, role_of
 from detector.train.corpus import Corpus, file_hashes, read_corpus, read_test_files
 from detector.train.devset import DevItem, make_dev_items
-from detector.train.fit import Fitter, Listener, Progress
+from detector.train.fit import Fitter, Progress
 from detector.train.hearing import FeatureMaker
 from detector.train.judge import Judgement, find_events, judge, logit_thresholds, tune_events
+from detector.train.listener import Listener
 from detector.train.mixing import Mixer
 from detector.train.recipe import RECIPE_NAME, Built, Recipe, recipe_text
 from detector.types import FloatArray
