@@ -14,7 +14,6 @@ from detector.cli.export import utc_ns
 from detector.errors import ExportError
 from tests.cli.conftest import run_detector
 
-
 ENDINGS = {"raven": ".selections.txt", "audacity": ".txt", "csv": ".csv", "json": ".jsonl"}
 
 
