@@ -78,9 +78,7 @@ def find_bundle(name: str, config_dir: Path | None) -> Path:
     BundleError
         Listing where was looked and what was found there.
     """
-    if "\x00" in name:
-        raise BundleError(f"bundle {name!r} is no path", "give the name of a folder in models/, or a path")
-    given = Path(name).expanduser()
+    given = Path(name)
     is_name = given.name == name and name not in (".", "..")
     places = [given.absolute()]
     if not given.is_absolute():
@@ -89,7 +87,7 @@ def find_bundle(name: str, config_dir: Path | None) -> Path:
         if is_name:
             places += [folder / name for folder in model_folders(config_dir)]
     for place in places:
-        if (place / CARD_NAME).is_file():
+        if _has_card(place):
             return place.resolve()
     looked = ", ".join(str(place) for place in places)
     found = sorted({entry.name for entry in list_bundles(config_dir)})
@@ -101,8 +99,8 @@ def list_bundles(config_dir: Path | None) -> list[BundleEntry]:
     """Every bundle that can be named, sorted; the first of a name wins. Cards are read, weights are not."""
     entries: dict[str, BundleEntry] = {}
     for folder in model_folders(config_dir):
-        for place in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if place.name in entries or not (place / CARD_NAME).is_file():
+        for place in _children(folder):
+            if place.name in entries or not _has_card(place):
                 continue
             try:
                 entries[place.name] = BundleEntry(place.name, place.resolve(), load_card(place / CARD_NAME), "")
@@ -182,9 +180,27 @@ def _golden_shapes(card: Card, golden: dict[str, FloatArray]) -> dict[str, tuple
     return {"audio": (n,), "frames": (n_frames, card.encoder.frame_dims), "logits": (n_frames, len(card.columns))}
 
 
+def _has_card(place: Path) -> bool:
+    """False also where the path cannot be looked at: too long, not allowed, not a path at all."""
+    try:
+        return (place / CARD_NAME).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
 def _inside(root: Path, name: str) -> Path:
     """A file of the bundle; links may not lead out of it."""
-    path = (root / name).resolve()
+    try:
+        path = (root / name).resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # a circle of links is a RuntimeError before Python 3.13
+        raise BundleError(f"{root} has no file {name}: {error}", _AGAIN) from error
     if not path.is_relative_to(root):
         raise BundleError(f"{root / name} leads out of the bundle, to {path}", "a bundle holds its own files; replace the link by the file")
     if not path.is_file():

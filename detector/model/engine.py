@@ -68,6 +68,8 @@ class OnnxEngine:
         self._mels = bundle.card.frontend.mel_bands
         self._shapes = state_shapes(bundle.card.frontend, self._numbers)
         graph = read_weights(bundle.path, bundle.card, STEP_FILE)
+        if b"location" in graph:  # the key under which ONNX names a file that holds weights
+            raise BundleError(f"{bundle.path / STEP_FILE} refers to files outside itself", "export the bundle again as one graph")
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1

@@ -118,6 +118,7 @@ class Student(nn.Module):
         x, mean_sums, mean_counts = self._normalise(features, valid.unsqueeze(2), state)
         x = torch.cat((state.stem, x), 1)
         fine = torch.cat((state.fine, self._fine(x)), 1)
+        # the four taps begin at an odd fine frame, 2j - 1: 2 or 3 rows back, by the delay of the first convolution
         reach = 3 if (self.numbers.stem_kernel - 1) // 2 % 2 == 0 else 2
         h = self._coarse(fine[:, fine.shape[1] - n - reach :])
         tails = []

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import safetensors.numpy
 import yaml
@@ -117,6 +118,13 @@ def test_a_link_that_leads_out_of_the_bundle_is_refused(copy_small: Copy, tmp_pa
     assert "leads out of the bundle" in refused(root)
 
 
+def test_a_circle_of_links_is_refused(copy_small: Copy) -> None:
+    root = copy_small()
+    (root / "step.onnx").unlink()
+    (root / "step.onnx").symlink_to(root / "step.onnx")
+    assert "step.onnx" in refused(root)
+
+
 def test_a_link_to_a_bundle_is_a_bundle(copy_small: Copy, tmp_path: Path, small: Bundle) -> None:
     (tmp_path / "link").symlink_to(copy_small(), target_is_directory=True)
     assert load_bundle(tmp_path / "link").hash == small.hash
@@ -141,6 +149,16 @@ def test_a_graph_of_other_numbers_is_refused_by_the_engine(copy_small: Copy, bun
             make_engine(load_bundle(root), "onnx", "cpu")
         assert message in caught.value.message
         assert caught.value.hint
+
+
+def test_a_graph_that_reads_other_files_is_refused(copy_small: Copy, tmp_path: Path) -> None:
+    root = copy_small()
+    model = onnx.load(root / "step.onnx")
+    onnx.save(model, tmp_path / "step.onnx", save_as_external_data=True, location="secret.bin", size_threshold=0)
+    (root / "step.onnx").write_bytes((tmp_path / "step.onnx").read_bytes())
+    rehash(root)
+    with pytest.raises(BundleError, match="refers to files outside itself"):
+        make_engine(load_bundle(root), "onnx", "cpu")
 
 
 def test_a_bundle_is_found_by_path_beside_the_config_and_by_the_variable(
@@ -172,7 +190,7 @@ def test_a_bundle_that_is_nowhere_lists_where_it_was_looked_for(tmp_path: Path, 
     assert str(tmp_path / "models" / "hoots") in caught.value.message
     assert str(tmp_path / "set" / "hoots") in caught.value.message
     assert "owls" in caught.value.hint
-    for odd in ("", ".", "..", "a\x00b", "/nowhere/at/all"):
+    for odd in ("", ".", "..", "a\x00b", "/nowhere/at/all", "x" * 5000, "~nobody/x", "käki 🐦"):
         with pytest.raises(BundleError):
             find_bundle(odd, tmp_path)
 
