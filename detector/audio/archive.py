@@ -95,11 +95,6 @@ def inspect_recording(path: Path, zone: tzinfo | None, name_pattern: str | None)
     """
     size_bytes, mtime_ns = 0, 0
     try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        shown = Path(os.fsencode(path).decode("utf-8", "replace"))
-        return BadRecording(shown, size_bytes, mtime_ns, "its name is not UTF-8", "rename it")
-    try:
         status = os.stat(path)
         size_bytes, mtime_ns = status.st_size, status.st_mtime_ns
         layout = read_layout(path)

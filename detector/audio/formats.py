@@ -177,7 +177,7 @@ def open_codec(path: Path, mp3: Mp3Stream | None) -> soundfile.SoundFile:
         If it cannot be opened.
     """
     if mp3 is None or not mp3.prefix:
-        return SequentialFile(path)
+        return SequentialFile(os.fsencode(path))
     file = Mp3File(open_regular(path), mp3)
     try:
         return SequentialFile(file)
@@ -203,7 +203,7 @@ class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ha
 def _by_libsndfile(path: Path, fd: int, offset: int = 0) -> Layout:
     size_bytes = os.fstat(fd).st_size
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             comments = {key: value for key, value in file.copy_metadata().items() if value}
             layout = Layout(file.format, file.subtype, file.samplerate, file.channels, file.frames, file.frames, comments=comments)
     except soundfile.LibsndfileError as error:

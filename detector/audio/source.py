@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
@@ -58,7 +59,7 @@ class ArchiveSource:
         channels = _check_chain(chain)
         if channel != "mix" and not 1 <= channel <= channels:
             raise AudioError(
-                f"{chain[0].path} has {channels} channel{'s' if channels > 1 else ''}, not a channel {channel}",
+                f"{_shown(chain[0])} has {channels} channel{'s' if channels > 1 else ''}, not a channel {channel}",
                 'set recordings.channel to a channel that exists, "mix" or "each"',
             )
         if block_samples < 1:
@@ -142,7 +143,7 @@ def _hash(chain: Sequence[Recording], decoded: Iterable[Iterable[Samples | Lost]
                 own.update(content)
         each.append(own.hexdigest())
     if not heard:
-        raise AudioError(f"{chain[0].path}: {reason}", "check the file and the card or disk that it is on")
+        raise AudioError(f"{_shown(chain[0])}: {reason}", "check the file and the card or disk that it is on")
     return whole.hexdigest(), tuple(each) if len(chain) > 1 else (whole.hexdigest(),)
 
 
@@ -151,8 +152,13 @@ def _check_chain(chain: Sequence[Recording]) -> int:
         raise AudioError("a chain without recordings", "give at least one recording")
     kinds = {(recording.sample_rate_hz, recording.channels, canonical_type(recording.encoding)) for recording in chain}
     if len(kinds) > 1:
-        raise AudioError(f"{chain[0].path} and its followers differ in rate, channels or encoding", "chain only like recordings")
+        raise AudioError(f"{_shown(chain[0])} and its followers differ in rate, channels or encoding", "chain only like recordings")
     return chain[0].channels
+
+
+def _shown(recording: Recording) -> str:
+    """Its path in words that can be printed and stored, whatever bytes the name has."""
+    return os.fsencode(recording.path).decode("utf-8", "backslashreplace")
 
 
 def _decode_chain(chain: Sequence[Recording]) -> Iterator[Samples | Lost]:

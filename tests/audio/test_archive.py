@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -229,13 +232,44 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     assert "not a regular file" in refused(Path("/dev/zero")).reason
 
 
-def test_a_name_that_is_not_utf8_is_refused_in_words_that_can_be_stored(tmp_path: Path) -> None:
-    raw = os.fsencode(tmp_path) + b"/k\xe4ki.wav"
-    with open(raw, "wb"):
-        pass
-    bad = inspect_recording(find_recordings([tmp_path])[0], None, None)
-    assert isinstance(bad, BadRecording)
-    assert (bad.reason, bad.path.name) == ("its name is not UTF-8", "k\ufffdki.wav")
+@pytest.fixture
+def stranger() -> Iterator[Path]:
+    """A folder whose files may be forbidden: the superuser, who may read everything, becomes nobody meanwhile."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    me = os.geteuid()
+    yield folder
+    os.seteuid(me)
+    shutil.rmtree(folder)
+
+
+def test_what_may_not_be_read_is_refused_and_does_not_stop_the_search(stranger: Path) -> None:
+    (stranger / "closed").mkdir()
+    for name in ("a.wav", "b.wav", "closed/c.wav"):
+        wav(stranger / name)
+    (stranger / "b.wav").chmod(0)
+    (stranger / "closed").chmod(0)
+    if os.geteuid() == 0:
+        os.seteuid(65_534)
+    found = find_recordings([stranger])
+    assert found == [stranger / "a.wav", stranger / "b.wav", stranger / "closed"]
+    assert look(found[0]).n_samples == 40_000
+    assert [refused(path).reason for path in found[1:]] == ["it may not be read", "it may not be read"]
+
+
+def test_names_of_any_bytes_are_read(tmp_path: Path) -> None:
+    for name in (b"k\xe4ki.wav", b"k\xe4ki.flac", "käki ja 'kuikka'.wav".encode()):
+        with open(os.fsencode(tmp_path) + b"/" + name, "wb") as file:
+            soundfile.write(file, NOISE, RATE, format=name.rsplit(b".")[-1].decode().upper())
+    found = find_recordings([tmp_path])
+    assert len(found) == 3
+    for path in found:
+        assert np.array_equal(heard(look(path)), NOISE)
+    latin = next(look(path) for path in found if "\udce4" in path.name)
+    with pytest.raises(AudioError) as raised:
+        ArchiveSource([latin], 2, 100)
+    assert "k\\xe4ki" in raised.value.message
+    raised.value.message.encode()
 
 
 def test_a_file_that_vanishes_is_a_gap_and_the_chain_goes_on(tmp_path: Path) -> None:

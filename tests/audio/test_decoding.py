@@ -111,6 +111,17 @@ def test_decoding_once_gives_the_same_hash_and_audio_as_decoding_twice(tmp_path:
         assert np.array_equal(listen(decoder.source("mix", 1000)), listen([recording], "mix", 1000))
 
 
+def test_each_recording_of_a_chain_has_its_own_hash(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / f"{name}.wav", int16_noise(70_000), RATE)
+    chain = [look(tmp_path / "a.wav"), look(tmp_path / "b.wav")]
+    for keep in (0, 1 << 30):
+        decoder = ChainDecoder(chain, keep)
+        assert decoder.recording_hashes == tuple(audio_hash([recording]) for recording in chain)
+        assert decoder.audio_hash == audio_hash(chain)
+    assert ChainDecoder(chain[:1]).recording_hashes == (audio_hash(chain[:1]),)
+
+
 def test_blocks_have_the_size_that_was_asked_for(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", int16_noise(150_000), RATE)
     recording = look(tmp_path / "a.wav")
