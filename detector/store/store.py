@@ -166,7 +166,7 @@ class Store:
         """Events and effort of a segment that was begun, in the order in which they came."""
         buffer = self._buffer(run_id, segment_id)
         buffer.add(events, effort)
-        if buffer.n_rows >= ROWS_PER_STEP:
+        while buffer.n_rows >= ROWS_PER_STEP:
             self._enqueue_rows(buffer)
         self.tick()
 
@@ -233,7 +233,8 @@ class Store:
             self._writer.checkpoint_if_due()
             if self._queue:
                 time.sleep(PAUSE_S)
-        self._completed.clear()
+        # The database answers for what is finished; a segment whose recordings are not yet is still remembered here.
+        self._completed = {key: audio for key, audio in self._completed.items() if (key[0], audio) not in self._finished}
         self._finished.clear()
         self._committed_at = time.monotonic()
 
