@@ -11,8 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from detector.config import CONFIG_NAME, Settings, default_config_text, load_settings, parse_settings, parse_zone
+from detector.config import (
+    CONFIG_NAME,
+    DeploymentSettings,
+    Settings,
+    StationSettings,
+    default_config_text,
+    load_settings,
+    parse_settings,
+    parse_zone,
+)
 from detector.errors import ConfigError
+from detector.store.reader import open_reader
+from detector.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "detector"
@@ -56,10 +67,30 @@ def attributes_read() -> set[str]:
 
 
 def test_no_setting_is_a_dead_knob() -> None:
-    read = attributes_read() | {"time_zone"}  # read through StationSettings.zone, checked below
-    dead = [".".join(leaf) for leaf in leaves(Settings) if leaf[-1] not in read]
+    # The time zone is read through StationSettings.zone; the deployment is stored whole, see the next test.
+    read = attributes_read() | {"time_zone"}
+    assert "zone" in read
+    dead = [".".join(leaf) for leaf in leaves(Settings) if leaf[-1] not in read and leaf[0] != "deployment"]
     assert dead == []
-    assert "zone" in attributes_read()
+
+
+def test_everything_that_is_said_of_a_deployment_is_stored(tmp_path: Path) -> None:
+    said = {
+        "name": "spring",
+        "position": "oak, 4 m, facing north",
+        "recorder": "AudioMoth 1.2.0",
+        "gain_db": 30.5,
+        "sensitivity_db": -18.0,
+        "started": "2026-04-01",
+        "ended": "2026-07-31",
+        "notes": "hyvä paikka",
+    }
+    assert set(said) == set(DeploymentSettings.model_fields)
+    with Store(tmp_path / "x.db") as store:
+        store.ensure_deployment(store.ensure_station(StationSettings()), DeploymentSettings.model_validate(said))
+    with open_reader(tmp_path / "x.db") as db:
+        (row,) = db.query("SELECT * FROM deployment")
+    assert {name: row[name] for name in said} == said
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 GROUPS = ("start", "replay", "stages", "peers", "memory", "store")
 SCENE_S = 120.0
 SEED = 20260501
+EVENTS, QUICK_EVENTS = 1_000_000, 20_000
 
 
 def _catalogue() -> str:
@@ -50,7 +51,7 @@ def command(bundle: str, only: tuple[str, ...], quick: bool, long: bool, with_st
         minutes, files, repeats = (0.5, 2, 1) if quick else (10.0, max(6, 2 * n_cores()), 3)
         plan = Plan(Path(folder), scene.samples, bundle, minutes, files, repeats)
         figures: list[Figure] = []
-        for figure in measure(plan, chosen, long):
+        for figure in measure(plan, chosen, long, quick):
             figures.append(figure)
             if not as_json:
                 click.echo(f"{figure.name:32} {_number(figure.value):>10} {figure.meaning.unit}")
@@ -59,7 +60,7 @@ def command(bundle: str, only: tuple[str, ...], quick: bool, long: bool, with_st
         click.echo(json.dumps({"quick": quick, "figures": rows}, indent=2))
 
 
-def measure(plan: Plan, groups: tuple[str, ...], long: bool) -> Iterator[Figure]:
+def measure(plan: Plan, groups: tuple[str, ...], long: bool, quick: bool) -> Iterator[Figure]:
     """The figures of the chosen groups, each as soon as it is known."""
     from importlib.util import find_spec
 
@@ -82,7 +83,7 @@ def measure(plan: Plan, groups: tuple[str, ...], long: bool) -> Iterator[Figure]
     if "memory" in groups:
         yield from bench.memory(plan, long)
     if "store" in groups:
-        yield from bench.store(plan)
+        yield from bench.store(plan, QUICK_EVENTS if quick else EVENTS)
 
 
 def _number(value: float) -> str:

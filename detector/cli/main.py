@@ -19,7 +19,7 @@ COMMANDS = {
     "models": "Show and check the bundles that are installed.",
     "doctor": "Check this machine and say what to do about what is wrong.",
     "bench": "Measure how fast this machine replays, and what it costs.",
-    "train": "Train a bundle from recordings and synthetic scenes.",
+    "train": "Train a bundle from a recipe, or measure one again.",
     "demo": "Make a small scene, replay it, and show planted against detected.",
 }
 """Name and one-line help of every command; a command is imported only when it is asked for."""
@@ -89,7 +89,7 @@ def _quiet_exit_on_closed_pipe() -> NoReturn:
 def main() -> None:
     """Entry point of the command. Exit codes: 0 well, 1 found something bad, 2 error, 130 stopped."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="detector", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         _quiet_exit_on_closed_pipe()

@@ -163,3 +163,19 @@ def memory(plan: Plan, long: bool) -> Iterator[Figure]:
             peak = _replay(plan, folder, 1, pinned=False)[1].peak_rss_mb
             if peak is not None:
                 yield Figure(f"memory.{name}", peak)
+
+
+def store(plan: Plan, n_events: int) -> Iterator[Figure]:
+    """A database with many events: writing it, and the questions that people wait for."""
+    measured = json.loads(run_python((*PARTS, "store", str(plan.folder), str(n_events)), threads=1).output)
+    names = {
+        "insert": "events_per_s",
+        "longest_lock": "longest_lock_s",
+        "size": "megabytes",
+        "count_any_threshold": "count_days_any_threshold_ms",
+        "count_in_force": "count_days_in_force_ms",
+        "uncertain": "uncertain_20_ms",
+        "effort_by_hour": "effort_by_hour_ms",
+    }
+    for name, key in names.items():
+        yield Figure(f"store.{name}", measured[key])

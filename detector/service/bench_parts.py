@@ -26,6 +26,7 @@ from detector.service.listener import BLOCK_VALUES, Job, Listener, ListenerSpec,
 from detector.service.pool import messages
 from detector.service.replay import describe_run
 from detector.service.results import ResultWriter
+from detector.store.bench import insert_rate, query_times
 from detector.store.store import Store
 from detector.types import AudioBlock, BandPower, FloatArray, FrameScores, Gap, Recording
 
@@ -172,9 +173,21 @@ def _store(bundle: Bundle, recording: Recording, folder: Path) -> Callable[[], o
     return run
 
 
+def store(folder: Path, n_events: int) -> dict[str, float]:
+    """What `detector.store.bench` measures, in one dict."""
+    path = folder / "events.db"
+    return {**insert_rate(n_events, path), **query_times(path)}
+
+
+def main(arguments: Sequence[str]) -> dict[str, object]:
+    """Run the measurement that the first argument names with the others."""
+    name, *values = arguments
+    if name == "matmul":
+        return {**matmul(float(values[0]), float(values[1]))}
+    if name == "store":
+        return {**store(Path(values[0]), int(values[1]))}
+    return stages(Path(values[0]), Path(values[1]), values[2], Path(values[3]), int(values[4]))
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "matmul":
-        print(json.dumps(matmul(float(sys.argv[2]), float(sys.argv[3]))))
-    else:
-        wav_path, flac_path, name, place, runs = sys.argv[2:7]
-        print(json.dumps(stages(Path(wav_path), Path(flac_path), name, Path(place), int(runs))))
+    print(json.dumps(main(sys.argv[1:])))

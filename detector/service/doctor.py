@@ -17,7 +17,7 @@ from detector.model.scorer import StreamingScorer
 from detector.service import machine
 from detector.service.machine import Finding, Level
 from detector.service.verify import golden_difference
-from detector.store.reader import open_reader
+from detector.store.check import check_database
 from detector.types import AudioBlock
 
 TRIAL_SECONDS = 30
@@ -88,15 +88,9 @@ def _database(path: Path) -> Finding:
     if not path.exists():
         return Finding("database", Level.OK, f"{path} does not exist yet; the first replay makes it")
     try:
-        with open_reader(path) as db:
-            damage = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
-            recordings = db.execute("SELECT count(*) FROM recording").fetchone()[0]
-            events = db.execute("SELECT count(*) FROM event").fetchone()[0]
+        return Finding("database", Level.OK, check_database(path))
     except DetectorError as error:
         return Finding("database", Level.FAIL, error.message, error.hint)
-    if damage != "ok":
-        return Finding("database", Level.FAIL, f"{path} is damaged: {damage}", "keep a copy, and start a new one with --db; replay again")
-    return Finding("database", Level.OK, f"{path}: whole, {recordings} recordings, {events} candidates")
 
 
 def _ear(settings: Settings, config_dir: Path | None) -> Iterator[Finding]:

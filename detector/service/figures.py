@@ -46,8 +46,13 @@ MEANINGS = {
     "peers.gain_over_hubert_base": Meaning("x", "replay.wav_one_thread over hubert_base_each_second"),
     "memory.ten_minutes": Meaning("MB", "peak resident memory of a replay of 10 minutes by one worker, all its processes together"),
     "memory.ten_hours": Meaning("MB", "the same for 10 hours in one file; only with --long"),
-    "store.insert": Meaning("events/s", "one million events into SQLite; only with --store"),
-    "store.slowest_count": Meaning("ms", "slowest count by day, class and station at several thresholds, one million events"),
+    "store.insert": Meaning("events/s", "one million events of one year into SQLite, synchronous; this and what follows only with --store"),
+    "store.longest_lock": Meaning("s", "longest time that a write transaction held the lock meanwhile"),
+    "store.size": Meaning("MB", "database with one million events"),
+    "store.count_any_threshold": Meaning("ms", "counts by day, class and station; worst of ten thresholds, one million events"),
+    "store.count_in_force": Meaning("ms", "the same at the thresholds in force"),
+    "store.uncertain": Meaning("ms", "the 20 candidates nearest to their thresholds"),
+    "store.effort_by_hour": Meaning("ms", "effort of every hour and station of the year"),
 }
 
 

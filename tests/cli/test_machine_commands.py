@@ -27,7 +27,7 @@ def test_the_doctor_looks_at_everything(replayed: Path) -> None:
     looked_at = {"program", "packages", "torch", "processor", "memory", "SQLite", "clock", "recorder zone", "disk", "database"}
     assert set(found) == looked_at | {"sound inputs", "accelerator", "bundle", "engine"}
     assert found["recorder zone"]["value"] == "+03:00"
-    assert found["database"]["value"].startswith("detections.db: whole, 2 recordings, ")
+    assert found["database"]["value"].startswith("detections.db: 2 recordings, ")
     assert "onnx on cpu, chosen by auto" in found["engine"]["value"]
     assert "golden scores within" in found["engine"]["value"]
 
@@ -111,11 +111,12 @@ def test_the_demonstration_twice_changes_nothing(demo: tuple[Path, str]) -> None
     assert [line for line in again.stdout.splitlines() if "found" in line] == [line for line in text.splitlines() if "found" in line]
 
 
-def test_the_bench_measures_start_and_stages(tmp_path: Path) -> None:
-    done = run_detector("bench", "--quick", "--only", "start", "--only", "stages", "--json", folder=tmp_path)
+def test_the_bench_measures_start_stages_and_store(tmp_path: Path) -> None:
+    chosen = [part for name in ("start", "stages", "store") for part in ("--only", name)]
+    done = run_detector("bench", "--quick", *chosen, "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)["figures"]
-    groups = ("start", "stage", "encoder")
+    groups = ("start", "stage", "encoder", "store")
     assert set(figures) == {name for name in MEANINGS if name.split(".")[0] in groups}
     assert all(row["value"] > 0 and row["unit"] and row["about"] for row in figures.values())
     assert 0 < figures["encoder.share_of_peak"]["value"] < 150
