@@ -15,7 +15,7 @@ from detector.audio.archive import chain_recordings, find_recordings, inspect_re
 from detector.config import Settings
 from detector.service.listener import Job
 from detector.store.rows import KnownRecording, path_text
-from detector.types import BadRecording, Recording
+from detector.types import BadRecording, Recording, StartTime
 
 INSPECTORS = 8
 """Headers are read in threads: on a card or network drive the wait is for the disk."""
@@ -35,12 +35,15 @@ class ReplayPlan:
         Found bad now.
     changed : list of Path
         Files with other content than when they were last analysed.
+    restamped : list of (str, StartTime)
+        Ids of unchanged recordings whose start time is read otherwise now, because a setting says more than before.
     """
 
     jobs: list[list[Job]] = field(default_factory=list)
     unchanged: list[KnownRecording] = field(default_factory=list)
     bad: list[BadRecording] = field(default_factory=list)
     changed: list[Path] = field(default_factory=list)
+    restamped: list[tuple[str, StartTime]] = field(default_factory=list)
 
 
 def plan_replay(paths: Sequence[str | Path], settings: Settings, known: Mapping[str, KnownRecording]) -> ReplayPlan:
@@ -68,7 +71,7 @@ def plan_replay(paths: Sequence[str | Path], settings: Settings, known: Mapping[
     with ThreadPoolExecutor(INSPECTORS) as pool:
         for folder in _by_folder(find_recordings(paths)):
             stands = [known.get(path_text(path)) for path in folder]
-            if all(_is_finished(path, before) for path, before in zip(folder, stands, strict=True)):
+            if all(_is_finished(path, before, settings) for path, before in zip(folder, stands, strict=True)):
                 plan.unchanged += [before for before in stands if before is not None]
                 continue
             _plan_folder(plan, list(pool.map(inspect, folder)), settings, known, chains_before)
@@ -98,6 +101,8 @@ def _plan_folder(
         finished = _finished_before(chain, known, chains_before)
         if finished:
             plan.unchanged += finished
+            pairs = zip(finished, chain, strict=True)
+            plan.restamped += [(before.recording_id, now.start) for before, now in pairs if before.start != now.start]
         else:
             plan.jobs.append([Job(chain, channel) for channel in _channels(settings.recordings.channel, chain)])
 
@@ -131,9 +136,15 @@ def _chains(known: Mapping[str, KnownRecording]) -> dict[str, frozenset[str]]:
     return {chain_hash: frozenset(paths) for chain_hash, paths in members.items()}
 
 
-def _is_finished(path: Path, before: KnownRecording | None) -> bool:
-    """Whether a file is as it was and its analysis, alone, is finished, or it was bad and is as it was."""
+def _is_finished(path: Path, before: KnownRecording | None, settings: Settings) -> bool:
+    """Whether a file is as it was and its analysis, alone, is finished, or it was bad and is as it was.
+
+    Where the start time hangs on the settings, the header is read again: they may say something else now.
+    """
     if before is None or (before.audio_hash is not None and before.chain_hash != before.audio_hash):
+        return False
+    may_say_more = settings.station.zone is not None or settings.recordings.name_pattern is not None
+    if before.start.zone_provenance == "config" or (before.start.utc_ns is None and may_say_more):
         return False
     try:
         status = os.stat(path)

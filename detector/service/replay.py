@@ -110,6 +110,8 @@ def replay(
         writer = ResultWriter(store, deployment, run)
         for bad in plan.bad:
             store.add_bad_recording(deployment, bad)
+        for recording_id, start in plan.restamped:
+            store.restamp_recording(recording_id, start)
         switched = store.activate_finished(run, [known.recording_id for known in plan.unchanged])
         spec = ListenerSpec(bundle.path, settings.engine.name, settings.engine.device, settings.events)
         _work_through(plan, spec, _n_workers(settings, plan), writer, on_progress, began)
@@ -239,6 +241,8 @@ def _notes(bundle: Bundle, plan: ReplayPlan, older: int, switched: int) -> Itera
         yield f"{len(plan.changed)} files have other content than before: analysed anew; what the old content gave is kept, uncounted"
     if older:
         yield f"bundle or settings differ from {older} earlier run(s): this run stands beside them, and it is the one that counts"
+    if plan.restamped:
+        yield f"{len(plan.restamped)} recordings have another start time than before, as the settings say now; nothing was analysed again"
     if switched:
         yield f"{switched} finished analyses of this run count again"
     high = [recording for recording in recordings if recording.sample_rate_hz / 2 > 1.5 * card.high_hz]

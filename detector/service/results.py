@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from detector.service.listener import ChainHash, Job, SegmentResult
 from detector.service.pool import Failed, Message
@@ -105,20 +106,16 @@ def recording_at(chain: Sequence[Recording], sample: int) -> tuple[Recording, in
 def describe_segment(job: Job, chain_hash: str, recording_ids: Sequence[str], source: int, first_sample: int) -> SegmentInfo:
     """The segment of a chain that begins at a sample, with its parts and its clock.
 
-    The clock has one knot, from the first recording: names and headers of the next ones are rounded to a second and
-    would only add jitter to a stretch that is known to be unbroken.
+    The clock has one knot, from the recording in which the segment begins: names and headers of the next ones are
+    rounded to a second and would only add jitter to a stretch that is known to be unbroken.
     """
     rate = job.chain[0].sample_rate_hz
-    offsets = [0]
-    for recording in job.chain[:-1]:
-        offsets.append(offsets[-1] + recording.n_samples)
-    parts = tuple(
-        SegmentPart(recording_id, offset - first_sample)
-        for recording_id, offset, recording in zip(recording_ids, offsets, job.chain, strict=True)
-        if offset + recording.n_samples > first_sample or recording is job.chain[-1]
-    )
-    start = job.chain[0].start
-    utc_ns = None if start.utc_ns is None else start.utc_ns + first_sample * NANOSECONDS // rate
+    offsets = list(accumulate((recording.n_samples for recording in job.chain[:-1]), initial=-first_sample))
+    last = len(job.chain) - 1
+    inside = [at for at, offset in enumerate(offsets) if offset + job.chain[at].n_samples > 0 or at == last]
+    parts = tuple(SegmentPart(recording_ids[at], offsets[at]) for at in inside)
+    start = job.chain[inside[0]].start
+    utc_ns = None if start.utc_ns is None else start.utc_ns - offsets[inside[0]] * NANOSECONDS // rate
     knot = ClockKnot(0, utc_ns, None, start.uncertainty_ns, start.provenance)
     segment_id = archive_segment_id(chain_hash, str(job.channel), first_sample)
     return SegmentInfo(segment_id, source, chain_hash, str(job.channel), first_sample, rate, parts, Clock(rate, (knot,)))

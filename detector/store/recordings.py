@@ -18,13 +18,17 @@ from detector.types import BadRecording, EffortState, Recording, StartTime
 def known(db: Database, run_id: str) -> dict[str, KnownRecording]:
     """Every path with what is known of its present content."""
     rows = db.execute(
-        """SELECT recording.path, recording_uuid, size_bytes, mtime_ns, audio_hash, run_recording.chain_hash
+        """SELECT recording.path, recording_uuid, size_bytes, mtime_ns, audio_hash, run_recording.chain_hash,
+            start_ns, start_local, utc_offset_s, start_provenance, start_uncertainty_ns, zone_provenance
         FROM recording LEFT JOIN run_recording ON run_recording.recording_id = recording.recording_id
             AND run_recording.run_id = (SELECT run_id FROM run WHERE run_uuid = ?)
         WHERE recording.is_current = 1""",
         [run_id],
     )
-    return {path: KnownRecording(*facts) for path, *facts in rows}
+    return {
+        path: KnownRecording(uuid, size, mtime_ns, audio_hash, chain_hash, StartTime(*start))
+        for path, uuid, size, mtime_ns, audio_hash, chain_hash, *start in rows
+    }
 
 
 def load(db: Database, uuid: str) -> Recording:
@@ -158,8 +162,19 @@ def _update(db: Database, key: int, values: Row) -> None:
     db.execute(f"UPDATE recording SET {settings} WHERE recording_id = ? AND ({differs})", [*given, key, *given])
 
 
+def start_facts(start: StartTime) -> Row:
+    """Columns of table recording that say when it began."""
+    return {
+        "start_ns": start.utc_ns,
+        "start_local": start.local,
+        "utc_offset_s": start.utc_offset_s,
+        "start_provenance": start.provenance,
+        "start_uncertainty_ns": start.uncertainty_ns,
+        "zone_provenance": start.zone_provenance,
+    }
+
+
 def _facts(recording: Recording) -> Row:
-    start = recording.start
     return {
         "path": path_text(recording.path),
         "size_bytes": recording.size_bytes,
@@ -171,12 +186,7 @@ def _facts(recording: Recording) -> Row:
         "n_samples": recording.n_samples,
         "promised_samples": recording.promised_samples,
         "duration_s": recording.n_samples / recording.sample_rate_hz,
-        "start_ns": start.utc_ns,
-        "start_local": start.local,
-        "utc_offset_s": start.utc_offset_s,
-        "start_provenance": start.provenance,
-        "start_uncertainty_ns": start.uncertainty_ns,
-        "zone_provenance": start.zone_provenance,
+        **start_facts(recording.start),
         "recorder": recording.recorder,
         "device": recording.device,
         "is_gapless": int(recording.gapless),

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from uuid import NAMESPACE_URL, uuid5
 
 from detector.timeline import NANOSECONDS, Clock, FrameGrid, event_id
-from detector.types import EffortSpan, Event
+from detector.types import EffortSpan, Event, StartTime
 
 Row: TypeAlias = dict[str, Any]
 """Columns of one row by name."""
@@ -137,6 +137,7 @@ class KnownRecording:
         None for a bad recording.
     chain_hash : str or None
         Audio hash of the chain in which this recording was finished in the run that was asked for; None when it was not.
+    start : StartTime
     """
 
     recording_id: str
@@ -144,6 +145,7 @@ class KnownRecording:
     mtime_ns: int
     audio_hash: str | None
     chain_hash: str | None
+    start: StartTime
 
 
 def path_text(path: str | Path) -> str:

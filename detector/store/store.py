@@ -16,10 +16,11 @@ from detector.errors import StoreError
 from detector.store import places, recordings, segments
 from detector.store.buffer import Buffer
 from detector.store.database import Writer
+from detector.store.restamp import restamp
 from detector.store.rows import KnownRecording, RunInfo, SegmentInfo, recording_id
 from detector.store.schema import migrate
 from detector.store.thresholds import ThresholdVersion, add_threshold
-from detector.types import BadRecording, EffortSpan, Event, Recording
+from detector.types import BadRecording, EffortSpan, Event, Recording, StartTime
 
 COMMIT_INTERVAL_S = 1.0
 TRANSACTION_S = 0.02
@@ -147,6 +148,10 @@ class Store:
         """
         self._enqueue(lambda: recordings.add(self._writer.db, deployment_id, recording, audio_hash))
         return recording_id(recording.path, audio_hash)
+
+    def restamp_recording(self, recording_id: str, start: StartTime) -> None:
+        """Give a stored recording, and all that was heard in it, another start time; nothing else changes."""
+        self._enqueue(lambda: restamp(self._writer.db, recording_id, start))
 
     def add_bad_recording(self, deployment_id: int, bad: BadRecording) -> None:
         """Note a file that could not be used, with a row of lost effort of unknown length."""

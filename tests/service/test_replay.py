@@ -191,6 +191,22 @@ def test_a_changed_setting_is_a_run_beside_the_old_one_and_going_back_recomputes
     assert one(db, active) == first.run_id
 
 
+def test_a_time_zone_that_is_set_later_stamps_what_is_stored_and_analyses_nothing(tmp_path: Path) -> None:
+    scenes.write(tmp_path / "a" / "20260401_053000.wav", scenes.samples(1, 30.0))
+    scenes.write(tmp_path / "a" / "later" / "20260401_063000.wav", scenes.samples(2, 30.0))
+    scenes.run(tmp_path / "a", tmp_path / "late.db")
+    assert one(tmp_path / "late.db", "SELECT count(start_ns) FROM event") == 0
+    zone = {"station": {"time_zone": "+03:00"}}
+    summary = scenes.run(tmp_path / "a", tmp_path / "late.db", **zone)
+    assert (summary.recordings_new, summary.recordings_unchanged) == (0, 2)
+    assert any("another start time" in note for note in summary.notes)
+    scenes.run(tmp_path / "a", tmp_path / "once.db", **zone)
+    assert scenes.content(tmp_path / "late.db", tmp_path) == scenes.content(tmp_path / "once.db", tmp_path)
+    assert one(tmp_path / "late.db", "SELECT min(start_ns) FROM segment") == 1775010600 * 10**9
+    again = scenes.run(tmp_path / "a", tmp_path / "late.db", **zone)
+    assert not any("another start time" in note for note in again.notes)
+
+
 def test_each_channel_is_its_own_source_and_mix_is_one(tmp_path: Path) -> None:
     pair = np.stack([scenes.samples(1, 30.0), scenes.samples(2, 30.0)], 1)
     scenes.write(tmp_path / "a" / "pair.wav", pair)
