@@ -33,7 +33,8 @@ SELECT event.event_id, event.event_uuid, station.name AS station, recording.path
     analysis.head, event.label, event.confidence, force.min_confidence AS threshold, event.start_s, event.end_s,
     {iso_utc("event.start_ns")} AS start_utc,
     strftime('%Y-%m-%dT%H:%M:%f', recording.start_local, event.start_s || ' seconds') AS start_local,
-    event.day, event.low_hz, event.high_hz, event.start_ns, event.end_ns, event.logit_mean, event.logit_max, event.logit_top,
+    event.day, strftime('%Y-%m-%dT%H', event.start_ns / 3600000000000 * 3600, 'unixepoch') AS hour_utc, event.low_hz, event.high_hz,
+    event.start_ns, event.end_ns, event.logit_mean, event.logit_max, event.logit_top,
     event.n_frames, event.is_linked, segment.channel, event.start_sample, event.end_sample, segment.sample_rate_hz,
     run.bundle, run.run_uuid, segment.segment_uuid, analysis.station_id, event.recording_id, event.analysis_id
 FROM event

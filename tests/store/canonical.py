@@ -16,7 +16,7 @@ KEYS = {
     "run": "SELECT run_id, run_uuid FROM run",
     "recording": "SELECT recording_id, recording_uuid FROM recording",
     "segment": "SELECT segment_id, segment_uuid FROM segment",
-    "analysis": "SELECT analysis_id, run_uuid || segment_uuid || head FROM analysis JOIN run USING (run_id) JOIN segment USING (segment_id)",
+    "analysis": "SELECT analysis_id, run_uuid || segment_uuid || head FROM analysis NATURAL JOIN run NATURAL JOIN segment",
 }
 OWN_NUMBERS = {"event": "event_id", "effort": "effort_id", "threshold": "threshold_id"}
 WALL_CLOCK = {"created_ns", "created_utc", "applied_at"}

@@ -28,7 +28,8 @@ def make_run(bundle_hash: str = "a" * 64, classes: tuple[ClassInfo, ...] = CLASS
 def make_recording(path: Path, n_samples: int = 60 * RATE_HZ, start: StartTime | None = None, mtime_ns: int = 1) -> Recording:
     if start is None:
         start = StartTime(START_NS, "2026-04-01T08:00:00", 10_800, "guano", NANOSECONDS, "header")
-    return Recording(path, 2 * n_samples + 44, mtime_ns, "WAV", "PCM_16", RATE_HZ, 1, n_samples, n_samples, start, "AudioMoth", "24F3190361")
+    size = 2 * n_samples + 44
+    return Recording(path, size, mtime_ns, "WAV", "PCM_16", RATE_HZ, 1, n_samples, n_samples, start, "AudioMoth", "24F3190361")
 
 
 def make_event(start_frame: int, confidence: float, n_frames: int = 20, label: str = "animal", linked: bool = False) -> Event:
@@ -38,11 +39,17 @@ def make_event(start_frame: int, confidence: float, n_frames: int = 20, label: s
 
 
 def make_segment(
-    audio_hash: str, recordings: Sequence[tuple[str, int]], source: int, start_ns: int | None = START_NS, first_sample: int = 0, channel: str = "1"
+    audio_hash: str,
+    recordings: Sequence[tuple[str, int]],
+    source: int,
+    start_ns: int | None = START_NS,
+    first_sample: int = 0,
+    channel: str = "1",
 ) -> SegmentInfo:
     clock = Clock(RATE_HZ, (ClockKnot(0, start_ns, None, NANOSECONDS, "guano"),))
     parts = tuple(SegmentPart(*recording) for recording in recordings)
-    return SegmentInfo(archive_segment_id(audio_hash, channel, first_sample), source, audio_hash, channel, first_sample, RATE_HZ, parts, clock)
+    segment_id = archive_segment_id(audio_hash, channel, first_sample)
+    return SegmentInfo(segment_id, source, audio_hash, channel, first_sample, RATE_HZ, parts, clock)
 
 
 def analysed(n_samples: int = 60 * RATE_HZ, start: int = 0) -> EffortSpan:

@@ -69,7 +69,7 @@ def test_identical_audio_counts_once(database: Path, tmp_path: Path) -> None:
         assert store.is_complete(make_run().run_id, segment)
         listen(store, copy, [make_event(100, 0.9)], "same")
     assert query(database, FOUND) == [(str(one), 1.0)]
-    duplicate = "SELECT copy.path, original.path FROM recording AS copy JOIN recording AS original ON original.recording_id = copy.duplicate_of"
+    duplicate = "SELECT copy.path, first.path FROM recording AS copy JOIN recording AS first ON first.recording_id = copy.duplicate_of"
     assert query(database, duplicate) == [(str(copy), str(one))]
     assert query(database, "SELECT sum(duration_s) FROM effort_in_force") == [(60.0,)]
 
