@@ -29,7 +29,7 @@ def command(recipe: Path, audio: Path, out: Path, threads: int, only: str | None
 
     loaded = load_recipe(recipe)
     try:
-        from detector.train.assess import table
+        from detector.train.assess import LEGEND, table
         from detector.train.training import evaluate_bundle, existing_bundle, train_bundle
     except ImportError as error:
         raise TrainingError(f"training needs torch: {error}", "pip install 'field-detector[torch]'") from error
@@ -39,7 +39,7 @@ def command(recipe: Path, audio: Path, out: Path, threads: int, only: str | None
     else:
         with _Bar() as bar:
             bundle = train_bundle(loaded, audio, out, threads, bar.say, bar.show)
-    click.echo("AP at IoU 0.3 / AP at IoU 0.5 / F1 at the default threshold; below, false events per hour")
+    click.echo(LEGEND)
     click.echo(table(bundle.card.measured))
 
 

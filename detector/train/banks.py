@@ -87,12 +87,14 @@ def make_banks(recipe: Recipe, files: Iterable[CorpusFile], progress: Progress) 
 
 def role_of(file: CorpusFile, recipe: Recipe) -> str:
     """What a file is good for in training: "recording", "calls", "partial", "noise", "negative" or "" for nothing."""
-    isolated = {entry.name for entry in recipe.data.sets if entry.isolated_calls}
+    sets = {entry.name: entry for entry in recipe.data.sets}
+    if file.set_name not in sets:
+        return ""
     if file.use == "events" and file.annotations:
         return "recording" if file.complete else "partial"
     if file.use == "clips" and file.label in recipe.data.animal_labels:
         return "calls"
-    if file.use == "weak animal" and file.set_name in isolated:
+    if file.use == "weak animal" and sets[file.set_name].isolated_calls:
         return "calls"
     if file.use in _NOISE_USES:
         return "noise"

@@ -39,8 +39,8 @@ class CorpusFile:
     name : str
         Path under the audio folder, with slashes.
     path : Path
-    set_name, split, use, label, licence : str
-        ``label`` is empty for files without a clip label.
+    set_name, split, use, label, licence, credit : str
+        ``label`` is empty for files without a clip label, ``credit`` (author and source) where the set's table names none.
     annotations : tuple of Annotation
     complete : bool
         Everything that calls is annotated.
@@ -53,6 +53,7 @@ class CorpusFile:
     use: str
     label: str
     licence: str
+    credit: str
     annotations: tuple[Annotation, ...]
     complete: bool
 
@@ -128,7 +129,7 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 def _files(folder: Path, sets: Mapping[str, SetRecipe], only_named: bool = True) -> list[CorpusFile]:
     annotations = _annotations(folder, sets)
     labels = {row["file"]: row["label"] for row in _rows(folder / "clips_all.csv", ("file", "label"))}
-    licences = {name: _licences(folder, name) for name in sets}
+    tables = {name: _own_table(folder, name) for name in sets}
     found = []
     for row in _rows(folder / "split.csv", ("file", "split", "use")):
         name = row["file"]
@@ -141,10 +142,20 @@ def _files(folder: Path, sets: Mapping[str, SetRecipe], only_named: bool = True)
         path = folder / name
         if not path.is_file():
             raise TrainingError(f"split.csv names {name}, which is not in {folder}", "copy the audio folder again")
-        licence = "" if entry is None else licences[set_name].get(path.name, entry.licence)
-        complete = entry is None or entry.complete
+        licence, credit = ("", "") if entry is None else tables[set_name].get(path.name, (entry.licence, ""))
         found.append(
-            CorpusFile(name, path, set_name, row["split"], row["use"], labels.get(name, ""), licence, annotations.get(name, ()), complete)
+            CorpusFile(
+                name=name,
+                path=path,
+                set_name=set_name,
+                split=row["split"],
+                use=row["use"],
+                label=labels.get(name, ""),
+                licence=licence,
+                credit=credit,
+                annotations=annotations.get(name, ()),
+                complete=entry is None or entry.complete,
+            )
         )
     return found
 
@@ -162,12 +173,13 @@ def _annotations(folder: Path, sets: Mapping[str, SetRecipe]) -> dict[str, tuple
     return {name: tuple(sorted(rows, key=lambda one: (one.start_s, one.end_s))) for name, rows in found.items()}
 
 
-def _licences(folder: Path, set_name: str) -> dict[str, str]:
-    """Licence per file name, where the set's own table has that column."""
+def _own_table(folder: Path, set_name: str) -> dict[str, tuple[str, str]]:
+    """Licence and credit per file name, where the set's own table gives licences."""
     table = folder / set_name / "clips.csv"
     if not table.is_file():
         return {}
-    return {row["file"]: row["licence"] for row in _rows(table, ("file",)) if row.get("licence")}
+    rows = [row for row in _rows(table, ("file",)) if row.get("licence")]
+    return {row["file"]: (row["licence"], row.get("author") or "") for row in rows}
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:

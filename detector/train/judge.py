@@ -38,7 +38,7 @@ class Judgement:
     ap30, ap50 : mapping of str to float
         Average precision at IoU 0.3 and 0.5 for each group.
     threshold : float
-        Lowest score at which there are at most `ALLOWED_PER_HOUR` false events per hour on the negative recordings, and F1 is best.
+        Score from which a candidate counts; see `judge`.
     f1 : mapping of str to float
         At that threshold.
     false_per_hour : float
@@ -88,8 +88,18 @@ def find_events(logits: FloatArray, facts: EventFacts, hop_s: float) -> Candidat
     return tuple((event.start_frame * hop_s, event.end_frame * hop_s, event.logit_mean) for event in events)
 
 
-def judge(items: Sequence[DevItem], candidates: Sequence[Candidates], sample_rate_hz: int, thresholds: Sequence[float]) -> Judgement:
-    """Judge the candidates of every item; the threshold is chosen among ``thresholds``."""
+def judge(
+    items: Sequence[DevItem],
+    candidates: Sequence[Candidates],
+    sample_rate_hz: int,
+    thresholds: Sequence[float],
+    allowed_per_hour: float = ALLOWED_PER_HOUR,
+) -> Judgement:
+    """Judge the candidates of every item.
+
+    The threshold of highest mean F1 is chosen among those of ``thresholds`` with at most ``allowed_per_hour`` false events per hour on the
+    recordings without animals; the last one where none is.
+    """
     groups = sorted({item.group for item in items if not item.negative})
     hours = {item.name: len(item.samples) / sample_rate_hz / 3600.0 for item in items}
     pairs = list(zip(items, candidates, strict=True))
@@ -100,7 +110,7 @@ def judge(items: Sequence[DevItem], candidates: Sequence[Candidates], sample_rat
     negative_hours = sum(hours[item.name] for item in items if item.negative)
     false_scores = np.sort([score for item, found in pairs if item.negative for _, _, score in found])
     rates = [(len(false_scores) - int(np.searchsorted(false_scores, one))) / max(negative_hours, 1e-9) for one in thresholds]
-    allowed = [number for number, rate in enumerate(rates) if rate <= ALLOWED_PER_HOUR] or [len(thresholds) - 1]
+    allowed = [number for number, rate in enumerate(rates) if rate <= allowed_per_hour] or [len(thresholds) - 1]
     tried = allowed[:: max(1, len(allowed) // _THRESHOLDS_TRIED)]
     judged = []
     for number in tried:

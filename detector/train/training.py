@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +20,7 @@ from detector.model.card import ClassCard, EventFacts, HeadCard
 from detector.model.export import BundleFacts, export_bundle, rewrite_card
 from detector.train.assess import assess, baseline_rivals, bundle_rival, held_out_files
 from detector.train.banks import Banks, make_banks, role_of
-from detector.train.corpus import Corpus, file_hashes, read_corpus, read_test_files
+from detector.train.corpus import CorpusFile, file_hashes, read_corpus, read_test_files
 from detector.train.devset import DevItem, make_dev_items
 from detector.train.fit import Fitter, Progress
 from detector.train.hearing import FeatureMaker
@@ -41,7 +41,7 @@ ShowStep = Callable[[Progress, int], None]
 class Material:
     """Everything that a run listens to."""
 
-    corpus: Corpus
+    used: tuple[CorpusFile, ...]
     hashes: dict[str, str]
     banks: Banks
     dev: list[DevItem]
@@ -50,7 +50,7 @@ class Material:
 def gather(recipe: Recipe, audio: Path, say: Say) -> Material:
     """Read and synthesise; says what differs from the data that the recipe was built with."""
     corpus = read_corpus(audio, recipe.data)
-    used = [file for file in (*corpus.train, *corpus.dev) if role_of(file, recipe)]
+    used = tuple(file for file in (*corpus.train, *corpus.dev) if role_of(file, recipe))
     hashes = file_hashes(used)
     if recipe.built is not None and recipe.built.data != hashes:
         changed = sum(recipe.built.data.get(name) != digest for name, digest in hashes.items())
@@ -58,7 +58,7 @@ def gather(recipe: Recipe, audio: Path, say: Say) -> Material:
     say("making the development set")
     dev = make_dev_items(recipe, corpus.dev)
     say("making banks of calls and backgrounds")
-    return Material(corpus, hashes, make_banks(recipe, corpus.train, lambda _: None), dev)
+    return Material(used, hashes, make_banks(recipe, corpus.train, lambda _: None), dev)
 
 
 def train_bundle(recipe: Recipe, audio: Path, out: Path, threads: int, say: Say, show: ShowStep) -> Bundle:
@@ -81,7 +81,7 @@ def train_bundle(recipe: Recipe, audio: Path, out: Path, threads: int, say: Say,
     say("tuning event settings on the development set")
     facts, judgement = tune_events(material.dev, dev.logits(network), dev.hop_s, recipe.sample_rate_hz, recipe.tune)
     built = _built(recipe, material, progress, judgement, dev.hop_s, threads)
-    bundle = export_bundle(out, network.student, {HEAD: network.head}, _facts(recipe, facts, built))
+    bundle = export_bundle(out, network.student, {HEAD: network.head}, _facts(recipe, facts, built, material.used))
     _write_curves(bundle, progress)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return evaluate_bundle(recipe, audio, bundle, say, material.dev)
@@ -98,8 +98,8 @@ def evaluate_bundle(recipe: Recipe, audio: Path, bundle: Bundle, say: Say, dev: 
     if not files:
         raise TrainingError(f"{audio} has no labelled file in its test split", "check split.csv")
     measured = assess(rivals, files, lambda _: None)
-    measured["dev"] = {rival.name: rival.settings["dev"] for rival in rivals}
-    measured["rivals"] = {rival.name: {key: value for key, value in rival.settings.items() if key != "dev"} for rival in rivals[1:]}
+    measured["dev"] = {rival.name: dict(rival.dev) for rival in rivals}
+    measured["settings"] = {rival.name: {**rival.settings, "thresholds": dict(rival.thresholds)} for rival in rivals}
     place = f"models/{bundle.path.name}"
     measured["command"] = f"detector train {place}/{RECIPE_NAME} --audio DIR --out {place} --only evaluate"
     return rewrite_card(bundle, measured=measured)
@@ -135,8 +135,8 @@ class DevSet:
 
 
 def _identity(recipe: Recipe, hashes: dict[str, str]) -> str:
-    """What a checkpoint belongs to: the recipe without its notes and results, and the data."""
-    content = recipe.model_dump(mode="json", exclude={"notes", "built", "provenance"})
+    """What a checkpoint belongs to: what the recipe says of sound, network and steps, and the data; no prose."""
+    content = recipe.model_dump(mode="json", exclude={"notes": True, "built": True, "provenance": True, "data": {"sets"}})
     return hashlib.sha256(json.dumps([content, hashes], sort_keys=True).encode()).hexdigest()
 
 
@@ -167,21 +167,26 @@ def code_hash() -> str:
     return digest.hexdigest()
 
 
-def _facts(recipe: Recipe, events: EventFacts, built: Recipe) -> BundleFacts:
+def _facts(recipe: Recipe, events: EventFacts, built: Recipe, used: Iterable[CorpusFile]) -> BundleFacts:
     return BundleFacts(
         name=recipe.name,
         licence=recipe.licence,
         provenance=recipe.provenance,
-        attribution=attribution(recipe),
+        attribution=attribution(recipe, used),
         sample_rate_hz=recipe.sample_rate_hz,
         heads={HEAD: HeadCard(hidden=recipe.hidden, classes=(ClassCard(label=recipe.label, events=events),))},
         recipe=recipe_text(built),
     )
 
 
-def attribution(recipe: Recipe) -> str:
+def attribution(recipe: Recipe, files: Iterable[CorpusFile]) -> str:
     """Whose recordings were used, and their licences."""
-    lines: Sequence[str] = [f"{entry.name}: {entry.attribution} ({entry.licence})." for entry in recipe.data.sets]
+    used = list(files)
+    lines = []
+    for entry in recipe.data.sets:
+        credits = sorted({file.credit for file in used if file.set_name == entry.name and file.credit})
+        named = f" Authors: {', '.join(credits)}." if credits else ""
+        lines.append(f"{entry.name} ({entry.licence}): {entry.attribution}.{named}")
     return "\n".join(lines) if lines else "synthetic sound only"
 
 

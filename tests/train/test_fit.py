@@ -53,7 +53,8 @@ def test_calls_in_crops_stand_out_where_the_targets_say(tiny_recipe: Recipe, ban
 
 
 def test_twenty_steps_make_the_loss_smaller(tiny_recipe: Recipe, banks: Banks, tmp_path: Path) -> None:
-    fitter = _fitter(tiny_recipe, banks, tmp_path / "run")
+    eager = tiny_recipe.model_copy(update={"fit": tiny_recipe.fit.model_copy(update={"learning_rate": 0.015, "batch": 8})})
+    fitter = _fitter(eager, banks, tmp_path / "run")
     unseen = [fitter.mixer.batch(step, 4) for step in range(1000, 1004)]
 
     def loss() -> float:
