@@ -21,7 +21,7 @@ from detector.store.place import refuse_network_drive
 APPLICATION_ID = 0x46444554
 """Marks the file as ours in its header: "FDET"."""
 
-CHECKPOINT_BYTES = 4 * 1024 * 1024
+CHECKPOINT_BYTES = 2 * 1024 * 1024
 BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 16_384
 _MAGIC = b"SQLite format 3\x00"

@@ -98,7 +98,7 @@ def finish(db: Database, run_id: str, recording_ids: Sequence[str], chain_hash: 
             [run, _recording(db, uuid)[0], chain_hash],
         )
     rows = db.execute(
-        """SELECT analysis_id FROM segment JOIN analysis USING (segment_id)
+        """SELECT analysis_id FROM segment CROSS JOIN analysis USING (segment_id)
         WHERE segment.audio_hash = ? AND analysis.run_id = ? AND analysis.state = 'complete' AND analysis.is_active = 0""",
         [chain_hash, run],
     ).fetchall()

@@ -116,7 +116,7 @@ RECORDINGS = (
     is_current INTEGER NOT NULL CHECK (is_current IN (0, 1)),  -- 0: the file has other content now
     duplicate_of INTEGER REFERENCES recording  -- the same audio under another path, which alone counts
 ) STRICT""",
-    "CREATE UNIQUE INDEX recording_path ON recording (path) WHERE is_current",
+    "CREATE UNIQUE INDEX recording_path ON recording (path) WHERE is_current = 1",
     "CREATE INDEX recording_audio ON recording (audio_hash)",
     "CREATE INDEX recording_duplicate ON recording (duplicate_of) WHERE duplicate_of IS NOT NULL",
     """CREATE TABLE run_recording (
@@ -141,6 +141,7 @@ SEGMENTS = (
     duration_s REAL,
     start_ns INTEGER  -- UTC; NULL: not known
 ) STRICT""",
+    "CREATE INDEX segment_audio ON segment (audio_hash)",
     """CREATE TABLE segment_recording (
     segment_id INTEGER NOT NULL REFERENCES segment,
     recording_id INTEGER NOT NULL REFERENCES recording,
