@@ -201,11 +201,22 @@ def build_pipeline(bundle: Bundle, scorer: StreamingScorer, events: EventsSettin
         Rate of the recording or microphone.
     """
     card = bundle.card
-    hop_s = card.frame_hop_s
     grid = FrameGrid(source_rate_hz, card.sample_rate_hz, card.frame_hop_samples)
+    return Pipeline(StreamResampler(source_rate_hz, card.sample_rate_hz), scorer, build_trackers(bundle, events), EffortMeter(grid))
+
+
+def build_trackers(bundle: Bundle, events: EventsSettings) -> list[EventTracker]:
+    """One tracker per head.
+
+    Raises
+    ------
+    ConfigError
+        If the floor of the settings lies below what the bundle takes for quiet.
+    """
+    hop_s = bundle.card.frame_hop_s
     column = 0
     trackers = []
-    for name, head in card.heads.items():
+    for name, head in bundle.card.heads.items():
         rules = [_class_rule(entry.label, column + i, entry.events, hop_s) for i, entry in enumerate(head.classes)]
         column += len(rules)
         trackers.append(
@@ -218,7 +229,7 @@ def build_pipeline(bundle: Bundle, scorer: StreamingScorer, events: EventsSettin
                 rate_cap=events.rate_cap_per_hour,
             )
         )
-    return Pipeline(StreamResampler(source_rate_hz, card.sample_rate_hz), scorer, trackers, EffortMeter(grid))
+    return trackers
 
 
 def _class_rule(label: str, column: int, facts: EventFacts, hop_s: float) -> ClassRule:

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from detector.audio.archive import chain_recordings, find_recordings, inspect_recording
 from detector.config import Settings
@@ -19,6 +20,11 @@ from detector.types import BadRecording, Recording, StartTime
 
 INSPECTORS = 8
 """Headers are read in threads: on a card or network drive the wait is for the disk."""
+
+PATTERN_PROVENANCE = "name: recordings.name_pattern"
+
+_Past: TypeAlias = Mapping[str, Mapping[str, str | None]]
+"""Hash of a chain -> path of each recording in it -> hash of its audio."""
 
 
 @dataclass(slots=True)
@@ -49,8 +55,8 @@ class ReplayPlan:
 def plan_replay(paths: Sequence[str | Path], settings: Settings, known: Mapping[str, KnownRecording]) -> ReplayPlan:
     """Decide what to do with each recording.
 
-    A folder in which every file is known, unchanged and finished is not opened at all; so a second replay of a large archive
-    costs one look at each file's size and date.
+    In a folder in which every file is known, unchanged and finished, or bad, only the bad ones are opened; so a second replay of
+    a large archive costs one look at each file's size and date.
 
     Parameters
     ----------
@@ -66,15 +72,16 @@ def plan_replay(paths: Sequence[str | Path], settings: Settings, known: Mapping[
         If a path matches nothing.
     """
     plan = ReplayPlan()
-    chains_before = _chains(known)
+    past = _chains(known)
     inspect = partial(inspect_recording, zone=settings.station.zone, name_pattern=settings.recordings.name_pattern)
     with ThreadPoolExecutor(INSPECTORS) as pool:
         for folder in _by_folder(find_recordings(paths)):
             stands = [known.get(path_text(path)) for path in folder]
-            if all(_is_finished(path, before, settings) for path, before in zip(folder, stands, strict=True)):
+            doubtful = [path for path, before in zip(folder, stands, strict=True) if not _is_finished(path, before, settings)]
+            if all(_is_still_bad(item, known) for item in pool.map(inspect, doubtful)):
                 plan.unchanged += [before for before in stands if before is not None]
                 continue
-            _plan_folder(plan, list(pool.map(inspect, folder)), settings, known, chains_before)
+            _plan_folder(plan, list(pool.map(inspect, folder)), settings, known, past)
     return plan
 
 
@@ -83,73 +90,107 @@ def _plan_folder(
     inspected: Sequence[Recording | BadRecording],
     settings: Settings,
     known: Mapping[str, KnownRecording],
-    chains_before: Mapping[str, frozenset[str]],
+    past: _Past,
 ) -> None:
     good = []
     for item in inspected:
         before = known.get(path_text(item.path))
-        same = before is not None and (before.size_bytes, before.mtime_ns) == (item.size_bytes, item.mtime_ns)
-        if before is not None and not same:
+        if before is not None and not _is_as_it_was(item, before):
             plan.changed.append(item.path)
         if isinstance(item, Recording):
             good.append(item)
-        elif same and before is not None and before.audio_hash is None:
+        elif before is not None and _is_still_bad(item, known):
             plan.unchanged.append(before)
         else:
             plan.bad.append(item)
+    present = frozenset(path_text(recording.path) for recording in good)
     for chain in chain_recordings(good, settings.recordings.gapless):
-        finished = _finished_before(chain, known, chains_before)
-        if finished:
-            plan.unchanged += finished
-            pairs = zip(finished, chain, strict=True)
-            plan.restamped += [(before.recording_id, now.start) for before, now in pairs if before.start != now.start]
-        else:
-            plan.jobs.append([Job(chain, channel) for channel in _channels(settings.recordings.channel, chain)])
+        _plan_chain(plan, chain, settings, known, past, present)
 
 
-def _finished_before(
-    chain: Sequence[Recording], known: Mapping[str, KnownRecording], chains_before: Mapping[str, frozenset[str]]
-) -> list[KnownRecording]:
-    """What is known of the chain's recordings when this very chain was finished; else nothing."""
-    stands = []
+def _plan_chain(
+    plan: ReplayPlan,
+    chain: tuple[Recording, ...],
+    settings: Settings,
+    known: Mapping[str, KnownRecording],
+    past: _Past,
+    present: frozenset[str],
+) -> None:
+    """A job for each channel of a chain, unless what was found in it before stands, wholly or for a part."""
+    standing = _standing(chain, known, past, present)
+    if not standing:
+        plan.jobs.append([Job(chain, channel) for channel in _channels(settings.recordings.channel, chain)])
+        return
+    for stands, group in groupby(chain, lambda recording: path_text(recording.path) in standing):
+        part = tuple(group)
+        if not stands:
+            _plan_chain(plan, part, settings, known, past, present)
+            continue
+        pairs = [(known[path_text(recording.path)], recording) for recording in part]
+        plan.unchanged += [before for before, _ in pairs]
+        plan.restamped += [(before.recording_id, now.start) for before, now in pairs if before.start != now.start]
+
+
+def _standing(
+    chain: Sequence[Recording], known: Mapping[str, KnownRecording], past: _Past, present: frozenset[str]
+) -> frozenset[str]:
+    """Paths of those recordings of a chain whose former analysis stands.
+
+    It stands when it was of this very chain, or of a longer one whose other recordings are gone or were not asked for: to analyse
+    the rest anew would take away what was heard in those. A recording counts by its audio, so that a copied chain is known too.
+    """
+    finished: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
     for recording in chain:
-        before = known.get(path_text(recording.path))
-        if before is None or before.chain_hash is None:
-            return []
-        if (before.size_bytes, before.mtime_ns) != (recording.size_bytes, recording.mtime_ns):
-            return []
-        stands.append(before)
-    names = frozenset(path_text(recording.path) for recording in chain)
-    hashes = {before.chain_hash for before in stands}
-    first = stands[0].chain_hash
-    same_chain = len(hashes) == 1 and first is not None and (len(chain) == 1 or chains_before[first] == names)
-    alone = len(chain) > 1 or stands[0].chain_hash == stands[0].audio_hash
-    return stands if same_chain and alone else []
+        path = path_text(recording.path)
+        before = known.get(path)
+        if before is not None and before.chain_hash is not None and _is_as_it_was(recording, before):
+            finished[before.chain_hash][path] = before.audio_hash
+    standing: set[str] = set()
+    for chain_hash, mine in finished.items():
+        alone = set(mine.values()) == {chain_hash}
+        members = {} if alone else past[chain_hash]
+        others = set(members.values()) - set(mine.values())
+        beside = any(audio_hash in others and path in present for path, audio_hash in members.items())
+        if (others and not beside) or (not others and len(mine) == len(chain)):
+            standing.update(mine)
+    return frozenset(standing)
 
 
-def _chains(known: Mapping[str, KnownRecording]) -> dict[str, frozenset[str]]:
-    """Paths of every chain that was finished, by its hash."""
-    members: defaultdict[str, set[str]] = defaultdict(set)
+def _chains(known: Mapping[str, KnownRecording]) -> _Past:
+    """Recordings that were finished as part of a longer chain, by the hash of that."""
+    members: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
     for path, before in known.items():
-        if before.chain_hash is not None:
-            members[before.chain_hash].add(path)
-    return {chain_hash: frozenset(paths) for chain_hash, paths in members.items()}
+        if before.chain_hash is not None and before.chain_hash != before.audio_hash:
+            members[before.chain_hash][path] = before.audio_hash
+    return members
+
+
+def _is_as_it_was(item: Recording | BadRecording, before: KnownRecording) -> bool:
+    return (before.size_bytes, before.mtime_ns) == (item.size_bytes, item.mtime_ns)
+
+
+def _is_still_bad(item: Recording | BadRecording, known: Mapping[str, KnownRecording]) -> bool:
+    """Whether a file was bad, is as it was, and is bad still: one that could not be read for another reason is tried again."""
+    before = known.get(path_text(item.path))
+    return isinstance(item, BadRecording) and before is not None and before.audio_hash is None and _is_as_it_was(item, before)
 
 
 def _is_finished(path: Path, before: KnownRecording | None, settings: Settings) -> bool:
-    """Whether a file is as it was and its analysis, alone, is finished, or it was bad and is as it was.
+    """Whether a file is as it was and its analysis, alone, is finished.
 
     Where the start time hangs on the settings, the header is read again: they may say something else now.
     """
-    if before is None or (before.audio_hash is not None and before.chain_hash != before.audio_hash):
+    if before is None or before.audio_hash is None or before.chain_hash != before.audio_hash:
         return False
-    may_say_more = settings.station.zone is not None or settings.recordings.name_pattern is not None
-    if before.start.zone_provenance == "config" or (before.start.utc_ns is None and may_say_more):
+    start = before.start
+    if start.zone_provenance.startswith("config") or start.provenance.startswith(PATTERN_PROVENANCE):
+        return False
+    if start.utc_ns is None and (settings.station.zone is not None or settings.recordings.name_pattern is not None):
         return False
     try:
         status = os.stat(path)
     except OSError:
-        return before.audio_hash is None
+        return False
     return (status.st_size, status.st_mtime_ns) == (before.size_bytes, before.mtime_ns)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from detector.errors import DetectorError, EngineError
 from detector.service.listener import ChainHash, Heard, Job, Listener, ListenerSpec, SegmentResult
@@ -29,6 +29,11 @@ class Done:
     """The chain is finished; ``skipped`` when its audio had been analysed under another name."""
 
     skipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The process has what it needs and waits for work."""
 
 
 Message: TypeAlias = ChainHash | Heard | SegmentResult | Failed | Done
@@ -86,7 +91,7 @@ class ProcessPool:
     """Several processes, one chain each at a time.
 
     A process that dies takes only its chain with it: the chain is tried once more in a fresh process, then
-    reported as failed.
+    reported as failed. One that dies before it has read its bundle says nothing about a chain: that ends the replay.
 
     Parameters
     ----------
@@ -120,6 +125,8 @@ class ProcessPool:
                 if index is None:
                     continue
                 message = worker.receive()
+                if isinstance(message, Ready):
+                    continue
                 if isinstance(message, EngineError):
                     raise message
                 if isinstance(message, ChainHash):
@@ -151,6 +158,7 @@ class _Worker:
         self._process.start()
         theirs.close()
         self.job: int | None = None
+        self._is_ready = False
 
     def send(self, value: Job | bool) -> None:
         try:
@@ -158,12 +166,18 @@ class _Worker:
         except OSError:
             return  # a dead child is noticed by receive()
 
-    def receive(self) -> Message | EngineError | None:
+    def receive(self) -> Message | Ready | EngineError | None:
         """The next message; None when the process is gone."""
         try:
-            message: Message | EngineError = self.connection.recv()
+            message: Message | Ready | EngineError = self.connection.recv()
         except (EOFError, OSError):
-            return None
+            if self._is_ready:
+                return None
+            return EngineError(
+                f"a worker process ended before it could begin ({self.exit_reason()})",
+                'use one worker; in a Python script, call replay under `if __name__ == "__main__":`, as every worker imports the script',
+            )
+        self._is_ready = True
         return message
 
     def exit_reason(self) -> str:
@@ -185,23 +199,26 @@ def _serve(connection: Connection, spec: ListenerSpec) -> None:
     try:
         listener = Listener(spec)
     except DetectorError as error:
-        connection.recv()
         connection.send(EngineError(error.message, error.hint))
         return
-    while True:
-        try:
-            job: Job = connection.recv()
-        except EOFError:
-            return
 
-        def decide(audio_hash: str) -> bool:
-            return bool(connection.recv())
+    def decide(audio_hash: str) -> bool:
+        return bool(_receive(connection))
 
-        try:
-            for message in messages(listener, job, decide):
+    try:
+        connection.send(Ready())
+        while True:
+            for message in messages(listener, _receive(connection), decide):
                 connection.send(message)
-        except EngineError as error:
-            connection.send(error)
-            return
-        except BrokenPipeError:
-            return  # the parent is gone
+    except EngineError as error:
+        connection.send(error)
+    except OSError:
+        return  # the parent is gone
+
+
+def _receive(connection: Connection) -> Any:
+    """What the parent sends next; leaves without a word when the parent is gone."""
+    try:
+        return connection.recv()
+    except (EOFError, OSError):
+        sys.exit(0)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from detector.config import Settings
 from detector.model.bundle import Bundle, find_bundle, load_bundle
-from detector.service.listener import Heard, Job, ListenerSpec
+from detector.service.listener import ChainHash, Heard, Job, ListenerSpec, build_trackers
 from detector.service.plan import ReplayPlan, plan_replay
 from detector.service.pool import Done, Failed, InlinePool, Message, ProcessPool
 from detector.service.results import ResultWriter
 from detector.store import summary
 from detector.store.reader import open_reader
-from detector.store.rows import ClassInfo, RunInfo
+from detector.store.rows import ClassInfo, RunInfo, path_text
 from detector.store.store import Store
 from detector.timeline import ALGORITHM_VERSION, run_id
 
@@ -98,11 +98,14 @@ def replay(
     ------
     AudioError
         If a path matches nothing. A bad file raises nothing; it is in the summary and in the table effort.
+    ConfigError
+        If the settings do not fit the bundle.
     BundleError, EngineError, StoreError
         If the bundle, the engine or the database cannot be had.
     """
     began = time.monotonic()
     bundle = load_bundle(find_bundle(settings.bundle, config_dir))
+    build_trackers(bundle, settings.events)  # settings that do not fit the bundle are no recording's fault
     with Store(Path(settings.store.path)) as store:
         deployment = store.ensure_deployment(store.ensure_station(settings.station), settings.deployment)
         run = store.ensure_run(describe_run(bundle, settings))
@@ -115,9 +118,11 @@ def replay(
         switched = store.activate_finished(run, [known.recording_id for known in plan.unchanged])
         spec = ListenerSpec(bundle.path, settings.engine.name, settings.engine.device, settings.events)
         _work_through(plan, spec, _n_workers(settings, plan), writer, on_progress, began)
-    unusable = {(str(bad.path), bad.reason) for bad in plan.bad}
+    unusable = {(path_text(bad.path), bad.reason) for bad in plan.bad}
     with open_reader(Path(settings.store.path)) as db:
-        known_bad = summary.problems(db, run, [known.recording_id for known in plan.unchanged])
+        unchanged = [known.recording_id for known in plan.unchanged]
+        known_bad = summary.problems(db, run, unchanged)
+        elsewhere = summary.other_deployments(db, deployment, unchanged)
         return ReplaySummary(
             run_id=run,
             recordings_new=sum(len(jobs[0].chain) for jobs in plan.jobs),
@@ -127,7 +132,7 @@ def replay(
             elapsed_s=time.monotonic() - began,
             events=writer.n_events,
             detections=summary.detections_by_class(db, run),
-            notes=tuple(_notes(bundle, plan, summary.other_runs(db, run), switched)),
+            notes=(*_notes(bundle, plan, summary.other_runs(db, run), switched), *_placed_elsewhere(elsewhere)),
         )
 
 
@@ -180,6 +185,8 @@ def _work_through(
             if isinstance(message, Heard):
                 meter.heard(jobs[index], message.n_samples)
                 continue
+            if isinstance(message, ChainHash):
+                results[index] = []  # of a process that died; its chain begins again
             results[index].append(message)
             while committed < len(jobs) and results[committed] and isinstance(results[committed][-1], (Done, Failed)):
                 writer.write(jobs[committed], results.pop(committed), last_of_chain[committed])
@@ -255,3 +262,11 @@ def _notes(bundle: Bundle, plan: ReplayPlan, older: int, switched: int) -> Itera
     unknown = sum(recording.start.utc_ns is None for recording in recordings)
     if unknown:
         yield f"{unknown} recordings have no known start in UTC; if names or headers say it: station.time_zone, recordings.name_pattern"
+
+
+def _placed_elsewhere(deployments: Sequence[tuple[str, str, int]]) -> Iterator[str]:
+    for station, deployment, count in deployments:
+        yield (
+            f"{count} unchanged recordings stay under station {station!r}, deployment {deployment!r}, where they were first replayed; "
+            "for another place replay them into a new database"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from sqlite_utils import Database
@@ -27,6 +28,19 @@ def other_runs(db: Database, run_id: str) -> int:
         [run_id],
     ).fetchone()
     return int(count)
+
+
+def other_deployments(db: Database, deployment_id: int, recording_ids: Iterable[str]) -> list[tuple[str, str, int]]:
+    """Station and deployment that hold some of these recordings though another one is asked for, and how many."""
+    asked = set(recording_ids)
+    rows = db.execute(
+        """SELECT station.name, deployment.name, recording.recording_uuid
+        FROM recording JOIN deployment USING (deployment_id) JOIN station USING (station_id)
+        WHERE recording.deployment_id <> ? AND recording.is_current = 1""",
+        [deployment_id],
+    )
+    counts = Counter((station, deployment) for station, deployment, uuid in rows if uuid in asked)
+    return [(station, deployment, count) for (station, deployment), count in sorted(counts.items())]
 
 
 def problems(db: Database, run_id: str, recording_ids: Iterable[str]) -> list[tuple[str, str]]:

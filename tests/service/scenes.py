@@ -15,7 +15,7 @@ from detector.service.replay import ReplaySummary, replay
 from detector.train.synthesis import demo_scene
 
 RATE_HZ = 48_000
-FLOOR = 0.02
+FLOOR = 0.05
 
 CONTENT = {
     "recording": "SELECT replace(path, :folder, ''), audio_hash, n_samples, start_ns, bad_because, is_current, duplicate_of FROM recording",
