@@ -64,7 +64,10 @@ def insert_rate(n_events: int, path: Path) -> dict[str, float]:
 
 
 def query_times(path: Path) -> dict[str, float]:
-    """Milliseconds of the queries that people wait for: the worst over several thresholds, and at the thresholds in force."""
+    """Milliseconds of the queries that people wait for, with the file in memory; the quickest of three times each.
+
+    ``count_days_any_threshold_ms`` is the worst over several thresholds.
+    """
     with open_reader(path) as db:
         worst = max(_milliseconds(partial(count_days, db, threshold)) for threshold in THRESHOLDS)
         return {
@@ -80,9 +83,12 @@ UNCERTAIN = "SELECT recording, start_s, end_s, label, confidence FROM candidate 
 
 
 def _milliseconds(work: Callable[[], object]) -> float:
-    since = time.perf_counter()
-    work()
-    return (time.perf_counter() - since) * 1000
+    times = []
+    for _ in range(3):
+        since = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - since) * 1000)
+    return min(times)
 
 
 def _run() -> RunInfo:

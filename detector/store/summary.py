@@ -7,16 +7,16 @@ from collections.abc import Iterable
 
 from sqlite_utils import Database
 
+from detector.store.counts import count_days
+
 
 def detections_by_class(db: Database, run_id: str) -> dict[str, int]:
     """Detections of a run by class, at the thresholds in force; classes without any are 0."""
-    rows = db.execute(
-        """SELECT run_class.label, count(detection.event_id) FROM run JOIN run_class USING (run_id)
-        LEFT JOIN detection ON detection.run_uuid = run.run_uuid AND detection.head = run_class.head AND detection.label = run_class.label
-        WHERE run.run_uuid = ? GROUP BY run_class.label ORDER BY run_class.label""",
-        [run_id],
-    )
-    return dict(rows.fetchall())
+    labels = db.execute("SELECT DISTINCT label FROM run JOIN run_class USING (run_id) WHERE run_uuid = ? ORDER BY label", [run_id])
+    totals = {label: 0 for (label,) in labels.fetchall()}
+    for row in count_days(db, run_id=run_id):
+        totals[row.label] += row.n_events
+    return totals
 
 
 def other_runs(db: Database, run_id: str) -> int:

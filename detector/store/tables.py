@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-EDGES_PCT = (5, 6, 7, 8, 9, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 97, 99)
+EDGES_PCT = (
+    *(5, 6, 7, 8, 9, 10, 12, 15, 17, 20, 22, 25, 27, 30, 32, 35, 37, 40, 42, 45, 47, 50, 52, 55, 57, 60),
+    *(62, 65, 67, 70, 72, 75, 77, 80, 82, 85, 87, 90, 92, 95, 96, 97, 98, 99),
+)
 """Confidences, in percent, for which table rollup keeps counts; finer where candidates are many."""
 
 EDGE_COLUMNS = tuple(f"at_least_{edge:02d}" for edge in EDGES_PCT)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detector.errors import StoreError
 from detector.store.bench import insert_rate, query_times
 from detector.store.counts import count_days
 from detector.store.effort import effort_balance
@@ -29,7 +31,7 @@ LOST_BEFORE_THE_HOUR = 600
 def fill(path: Path) -> None:
     """Two stations, three days, two classes, an older run and a copy."""
     classes = (ClassInfo("animal", "frog", 0.5), ClassInfo("animal", "owl", 0.6))
-    new, old = make_run(classes=classes), make_run("b" * 64, classes)
+    new, old = make_run(classes=classes), replace(make_run("b" * 64, classes), bundle="old")
     with Store(path) as store:
         for number in range(12):
             station = ("pond", "wood")[number % 2]
@@ -37,7 +39,7 @@ def fill(path: Path) -> None:
             start = StartTime(START_NS + number * 6 * HOUR * NANOSECONDS) if number < 10 else StartTime()
             header = make_recording(name, start=start)
             events = [make_event(50 * i, 0.06 + (37 * i + 11 * number) % 93 / 100, label=("frog", "owl")[i % 2]) for i in range(40)]
-            for run in (old, new)[number % 2 :]:
+            for run in (old, new)[: 1 + number % 3]:
                 listen(store, name, events, str(number), run, header, station)
 
 
@@ -51,7 +53,12 @@ def test_counts_by_day_class_and_station_are_those_of_the_events(tmp_path: Path,
         where = "confidence >= threshold" if threshold is None else f"confidence >= {threshold!r}"
         rows = db.execute(f"SELECT head, label, station, day FROM candidate WHERE {where}").fetchall()
         counted = {tuple(row[:4]): row.n_events for row in count_days(db, threshold)}
+        of_old_run = sum(row.n_events for row in count_days(db, threshold, make_run("b" * 64).run_id))
+        (expected,) = db.execute(f"SELECT count(*) FROM candidate WHERE {where} AND bundle = 'old'").fetchone()
+        with pytest.raises(StoreError, match="run 'x'"):
+            count_days(db, threshold, "x")
     assert counted == dict(Counter(rows))
+    assert of_old_run == expected
 
 
 @given(st.lists(st.one_of(st.floats(0, 1), st.sampled_from(EDGES))))

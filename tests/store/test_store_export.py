@@ -67,7 +67,8 @@ def test_a_raven_table_of_all_recordings_is_read_back_by_another_program(databas
     assert write_export(database, "raven", output) == ExportSummary(files=1, events=6, without_time=0)
     assert output.read_text().split("\n")[0].split("\t") == list(RAVEN_COLUMNS)
     boxes = crowsetta.formats.bbox.Raven.from_file(output).to_bbox()
-    assert [(box.onset, box.offset) for box in boxes] == [(1.23, 1.43), (20, 20.2), (30, 30.2), (121.23, 121.43), (140.01, 140.21), (150, 150.2)]
+    expected = [(1.23, 1.43), (20, 20.2), (30, 30.2), (121.23, 121.43), (140.01, 140.21), (150, 150.2)]
+    assert [(box.onset, box.offset) for box in boxes] == expected
     assert [box.label for box in boxes[:3]] == ["animal", "Kuikka 'härö' second line", "'Lehtopöllö' juv."]
     assert [(box.low_freq, box.high_freq) for box in boxes[:2]] == [(500, 12_000), (200, 4_000)]
     frame = pandas.read_csv(output, sep="\t")
