@@ -67,8 +67,7 @@ class Mixer:
         self.seed = seed
         self.n_frames = round(recipe.crop_s * sample_rate_hz / numbers.hop_samples)
         self._centres_hz = mel_points_hz(numbers)[1:-1]
-        self._groups: dict[int, tuple[tuple[Piece, ...], ...]] = {}
-        self._to_log = np.log(10.0) / 10.0
+        self._species = _by_group(banks.real_calls)
 
     def batch(self, step: int, size: int) -> Batch:
         """The crops of one step."""
@@ -180,18 +179,12 @@ class Mixer:
 
     def _real_piece(self, rng: np.random.Generator) -> Piece:
         """A real call: first a species, then one of its recordings, so that no species dominates."""
-        if 0 not in self._groups:
-            named: dict[str, list[Piece]] = {}
-            for piece in self.banks.real_calls:
-                named.setdefault(piece.group, []).append(piece)
-            self._groups[0] = tuple(tuple(pieces) for pieces in named.values())
-        weights = np.sqrt([len(pieces) for pieces in self._groups[0]])
-        group = self._groups[0][int(rng.choice(len(weights), p=weights / weights.sum()))]
-        return _draw(rng, group)
+        weights = np.sqrt([len(pieces) for pieces in self._species])
+        return _draw(rng, self._species[int(rng.choice(len(weights), p=weights / weights.sum()))])
 
     def _power(self, piece: Piece, first: int, n: int) -> tuple[Tensor, Tensor]:
         features = torch.from_numpy(piece.features[first : first + n]).float()
-        power = torch.exp((features * self.numbers.std_db + self.numbers.mean_db) * self._to_log)
+        power = torch.exp((features * self.numbers.std_db + self.numbers.mean_db) * (np.log(10.0) / 10.0))
         return power, torch.from_numpy(piece.targets[first : first + n].copy())
 
     def _shifted(self, rng: np.random.Generator, power: Tensor) -> Tensor:
@@ -220,6 +213,13 @@ class Mixer:
             corner_hz = float(np.exp(rng.uniform(np.log(80.0), np.log(800.0))))
             gain_db -= np.clip(np.log2(corner_hz / self._centres_hz), 0.0, 4.0) * 12.0
         return power * torch.from_numpy(10 ** (gain_db / 10)).float()
+
+
+def _by_group(pieces: tuple[Piece, ...]) -> tuple[tuple[Piece, ...], ...]:
+    named: dict[str, list[Piece]] = {}
+    for piece in pieces:
+        named.setdefault(piece.group, []).append(piece)
+    return tuple(tuple(members) for members in named.values())
 
 
 def _draw(rng: np.random.Generator, pieces: tuple[Piece, ...]) -> Piece:

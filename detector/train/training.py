@@ -43,12 +43,14 @@ class Material:
 
     used: tuple[CorpusFile, ...]
     hashes: dict[str, str]
+    code: str
     banks: Banks
     dev: list[DevItem]
 
 
 def gather(recipe: Recipe, audio: Path, say: Say) -> Material:
     """Read and synthesise; says what differs from the data that the recipe was built with."""
+    code = code_hash()
     corpus = read_corpus(audio, recipe.data)
     used = tuple(file for file in (*corpus.train, *corpus.dev) if role_of(file, recipe))
     hashes = file_hashes(used)
@@ -58,7 +60,7 @@ def gather(recipe: Recipe, audio: Path, say: Say) -> Material:
     say("making the development set")
     dev = make_dev_items(recipe, corpus.dev)
     say("making banks of calls and backgrounds")
-    return Material(used, hashes, make_banks(recipe, corpus.train, lambda _: None), dev)
+    return Material(used, hashes, code, make_banks(recipe, corpus.train, lambda _: None), dev)
 
 
 def train_bundle(recipe: Recipe, audio: Path, out: Path, threads: int, say: Say, show: ShowStep) -> Bundle:
@@ -146,7 +148,7 @@ def _built(recipe: Recipe, material: Material, progress: Progress, judgement: Ju
     details["groups"] = {group: {"ap30": round(judgement.ap30[group], 3), "f1": round(judgement.f1[group], 3)} for group in judgement.ap30}
     built = Built(
         detector_version=metadata.version("field-detector"),
-        code=code_hash(),
+        code=material.code,
         data=material.hashes,
         bank_hours=material.banks.hours(hop_s),
         steps=progress.step,
