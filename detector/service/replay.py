@@ -98,10 +98,8 @@ def replay(
     ------
     AudioError
         If a path matches nothing. A bad file raises nothing; it is in the summary and in the table effort.
-    ConfigError
-        If the settings do not fit the bundle.
-    BundleError, EngineError, StoreError
-        If the bundle, the engine or the database cannot be had.
+    ConfigError, BundleError, EngineError, StoreError
+        If the settings do not fit the bundle, or the bundle, the engine or the database cannot be had.
     """
     began = time.monotonic()
     bundle = load_bundle(find_bundle(settings.bundle, config_dir))
