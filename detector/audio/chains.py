@@ -12,6 +12,9 @@ from detector.types import Recording
 
 _RATE_ERROR = 50e-6
 """Sample clocks are off by tens of parts per million, so a long file ends that much earlier or later than its length says."""
+LONGEST_CHAIN_S = 6 * 3600
+"""A chain is stamped by the clock of its first recording; in six hours a usual oscillator stays within the second that names resolve.
+It also bounds what an interrupted replay does again."""
 _LAST_NUMBER = re.compile(r"(.*?)(\d+)")
 _Key: TypeAlias = tuple[object, ...]
 
@@ -29,6 +32,8 @@ def chain_recordings(recordings: Sequence[Recording], gapless: Literal["auto", "
       (the setting says that this is so; nothing in the files does).
     - "never": no two.
 
+    A chain that has reached six hours ends there, and the next recording begins another.
+
     Returns
     -------
     list of tuple of Recording
@@ -45,7 +50,8 @@ def chain_recordings(recordings: Sequence[Recording], gapless: Literal["auto", "
         chain: list[Recording] = []
         for recording in sorted(group, key=_order):
             whole = not chain or chain[-1].n_samples >= chain[-1].promised_samples
-            if chain and not (whole and follows(chain[-1], recording)):
+            full = sum(one.n_samples for one in chain) >= LONGEST_CHAIN_S * recording.sample_rate_hz
+            if chain and (full or not (whole and follows(chain[-1], recording))):
                 chains.append(tuple(chain))
                 chain = []
             chain.append(recording)

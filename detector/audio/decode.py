@@ -76,14 +76,10 @@ def _read_all(reader: _Reader, n_samples: int, step: int) -> Iterator[Samples | 
 
 
 def _open_reader(recording: Recording) -> _Reader:
-    layout = read_layout(recording.path)
-    same = (layout.sample_rate_hz, layout.channels, layout.encoding) == (
-        recording.sample_rate_hz,
-        recording.channels,
-        recording.encoding,
-    )
-    if not same:
+    status = os.stat(recording.path)
+    if (status.st_size, status.st_mtime_ns) != (recording.size_bytes, recording.mtime_ns):
         raise AudioError("changed since it was looked at", "run again")
+    layout = read_layout(recording.path)
     if layout.wav is not None:
         return _PlainReader(recording, layout.wav)
     return _CodecReader(recording, layout)

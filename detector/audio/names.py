@@ -15,6 +15,8 @@ from functools import lru_cache
 from detector.errors import ConfigError
 
 SECOND_NS = 1_000_000_000
+PATTERN_PROVENANCE = "name: recordings.name_pattern"
+"""Of a time that was read with the setting of that name, and may be read otherwise with another."""
 
 FREE_RUNNING_NS = 60 * SECOND_NS
 """Quartz clocks of recorders are good to about 20 ppm: 52 s in a month in the field since they were set."""
@@ -212,7 +214,7 @@ def _read_by_pattern(stem: str, pattern: str) -> Reading | None:
     digits = 6 if "%f" in pattern else 0
     offset_s = None if offset is None else round(offset.total_seconds())
     zone_provenance = "unknown" if offset is None else "name"
-    return Reading(at.replace(tzinfo=None), digits, offset_s, "name: recordings.name_pattern", FREE_RUNNING_NS, zone_provenance)
+    return Reading(at.replace(tzinfo=None), digits, offset_s, PATTERN_PROVENANCE, FREE_RUNNING_NS, zone_provenance)
 
 
 @lru_cache(maxsize=32)

@@ -118,7 +118,7 @@ class Listener:
 
     def __init__(self, spec: ListenerSpec) -> None:
         # Small matrices gain nothing from threads, and one thread a process keeps results bit-equal.
-        self._limits = threadpool_limits(1)
+        self._threads = threadpool_limits(1)
         self.bundle = load_bundle(spec.bundle)
         self._events = spec.events
         self._scorer = StreamingScorer(self.bundle, make_engine(self.bundle, spec.engine, spec.device))
@@ -137,6 +137,10 @@ class Listener:
         decoder = ChainDecoder(job.chain)
         self.decode_ns += perf_counter_ns() - began
         return OpenChain(job, decoder, self._pipeline(job.chain[0].sample_rate_hz))
+
+    def close(self) -> None:
+        """Give the process its threads back."""
+        self._threads.restore_original_limits()
 
     def _pipeline(self, source_rate_hz: int) -> Pipeline:
         """The stages for recordings of one rate, empty."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from detector.audio.archive import chain_recordings, find_recordings, inspect_recording
+from detector.audio.names import PATTERN_PROVENANCE
 from detector.config import Settings
 from detector.service.listener import Job
 from detector.store.rows import KnownRecording, path_text
@@ -21,7 +22,6 @@ from detector.types import BadRecording, Recording, StartTime
 INSPECTORS = 8
 """Headers are read in threads: on a card or network drive the wait is for the disk."""
 
-PATTERN_PROVENANCE = "name: recordings.name_pattern"
 
 _Past: TypeAlias = Mapping[str, Mapping[str, str | None]]
 """Hash of a chain -> path of each recording in it -> hash of its audio."""

@@ -84,7 +84,8 @@ class InlinePool:
                 yield index, message
 
     def close(self) -> None:
-        """Nothing is left running."""
+        """Nothing is left running, and nothing limited."""
+        self._listener.close()
 
 
 class ProcessPool:

@@ -86,3 +86,9 @@ def test_auto_joins_broadcast_wav_whose_sample_counts_meet_exactly() -> None:
     whole_seconds = [counted(0, 0), counted(1, 60 * RATE)]
     assert len(chain_recordings(whole_seconds, "auto")) == 2
     assert len(chain_recordings([replace(one, gapless=False) for one in exact], "auto")) == 3
+
+
+def test_a_chain_ends_after_six_hours_and_the_next_begins() -> None:
+    hours = [recording(f"h_{number:02d}.wav", 3600.0 * number, 3600 * RATE) for number in range(15)]
+    assert [len(chain) for chain in chain_recordings(hours, "always")] == [6, 6, 3]
+    assert [len(chain) for chain in chain_recordings(hours[:8], "always")] == [6, 2]
