@@ -61,6 +61,7 @@ class Writer:
         if not path.parent.is_dir():
             raise StoreError(f"{path.parent} is not a folder, so {path.name} cannot be made there", "make the folder, or use --db")
         _check_header(path)
+        self.committed = False
         self.lock = LockFile(path.with_name(path.name + ".lock"))
         try:
             with explained(path), self.lock.held():
@@ -80,12 +81,16 @@ class Writer:
         StoreError
             If SQLite fails; nothing has been written then.
         """
+        self.committed = committing = False
         with explained(self.path), self.lock.held():
             self.db.conn.execute("BEGIN IMMEDIATE")
             try:
                 yield self.db
+                committing = True
                 self.db.conn.execute("COMMIT")
+                self.committed = True
             except BaseException:
+                self.committed = committing and not self.db.conn.in_transaction
                 if self.db.conn.in_transaction:
                     self.db.conn.execute("ROLLBACK")
                 raise

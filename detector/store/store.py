@@ -133,11 +133,6 @@ class Store:
         self.flush()
         return recordings.known(self._writer.db, run_id)
 
-    def load_recording(self, recording_id: str) -> Recording:
-        """A stored recording as its header described it."""
-        self.flush()
-        return recordings.load(self._writer.db, recording_id)
-
     def add_recording(self, deployment_id: int, recording: Recording, audio_hash: str) -> str:
         """Note a good recording by the hash of its own audio. Other content under a known path replaces the old.
 
@@ -229,12 +224,16 @@ class Store:
         """
         while self._queue:
             n_steps = 0
-            with self._writer.transaction():
-                until = time.monotonic() + TRANSACTION_S
-                while n_steps < len(self._queue) and (n_steps == 0 or time.monotonic() < until):
-                    self._queue[n_steps]()
-                    n_steps += 1
-            del self._queue[:n_steps]
+            try:
+                with self._writer.transaction():
+                    until = time.monotonic() + TRANSACTION_S
+                    while n_steps < len(self._queue) and (n_steps == 0 or time.monotonic() < until):
+                        self._queue[n_steps]()
+                        n_steps += 1
+            finally:
+                # Ctrl-C can arrive when COMMIT has just returned: what is on disk must not be written again.
+                if self._writer.committed:
+                    del self._queue[:n_steps]
             self._writer.checkpoint_if_due()
             if self._queue:
                 time.sleep(PAUSE_S)

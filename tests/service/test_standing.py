@@ -201,3 +201,10 @@ def test_a_script_without_a_main_guard_is_told_so_and_no_recording_is_called_bad
     assert EngineError.__name__ in done.stderr
     assert "__main__" in done.stderr.strip().splitlines()[-1]
     assert rows(tmp_path / "x.db", "SELECT count(*) FROM recording") == [(0,)]
+
+
+def test_a_lone_copy_of_one_piece_of_a_stretch_counts_once(tmp_path: Path) -> None:
+    write_pieces(tmp_path / "a" / "card")
+    write_pieces(tmp_path / "a" / "copies", n=1, first=1)
+    scenes.run(tmp_path / "a", tmp_path / "x.db", **ALWAYS)
+    assert rows(tmp_path / "x.db", ACTIVE_S) == [(3.0 * SECONDS,)]
