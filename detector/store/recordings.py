@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+from sys import intern
+from typing import Any
 
 from sqlite_utils import Database
 
-from detector.errors import StoreError
 from detector.store.places import insert
 from detector.store.rows import KnownRecording, Row, path_text, recording_id
 from detector.store.switching import deactivate_recording
@@ -25,41 +25,17 @@ def known(db: Database, run_id: str) -> dict[str, KnownRecording]:
         WHERE recording.is_current = 1""",
         [run_id],
     )
-    return {
-        path: KnownRecording(uuid, size, mtime_ns, audio_hash, chain_hash, StartTime(*start))
-        for path, uuid, size, mtime_ns, audio_hash, chain_hash, *start in rows
-    }
+    return dict(_known(*row) for row in rows)
 
 
-def load(db: Database, uuid: str) -> Recording:
-    """A recording as it was stored.
-
-    Raises
-    ------
-    StoreError
-        If there is no good recording of this id.
-    """
-    row = next(db.query("SELECT * FROM recording WHERE recording_uuid = ? AND audio_hash IS NOT NULL", [uuid]), None)
-    if row is None:
-        raise StoreError(f"the database has no recording {uuid}", "replay the recording again")
-    start = StartTime(
-        row["start_ns"],
-        row["start_local"],
-        row["utc_offset_s"],
-        row["start_provenance"],
-        row["start_uncertainty_ns"],
-        row["zone_provenance"],
-    )
-    names = ("size_bytes", "mtime_ns", "container", "encoding", "sample_rate_hz", "channels", "n_samples", "promised_samples")
-    return Recording(
-        path=Path(row["path"]),
-        **{name: row[name] for name in names},
-        start=start,
-        recorder=row["recorder"],
-        device=row["device"],
-        gapless=bool(row["is_gapless"]),
-        metadata=json.loads(row["metadata"]),
-    )
+def _known(
+    path: str, uuid: str, size_bytes: int, mtime_ns: int, audio_hash: str | None, chain_hash: str | None, *start: Any
+) -> tuple[str, KnownRecording]:
+    """One path. Archives have a hundred thousand of them, so words that come again and again are kept once."""
+    utc_ns, local, offset_s, provenance, uncertainty_ns, zone_provenance = start
+    began = StartTime(utc_ns, local, offset_s, intern(provenance), uncertainty_ns, intern(zone_provenance))
+    chain = audio_hash if chain_hash == audio_hash else chain_hash
+    return path, KnownRecording(uuid, size_bytes, mtime_ns, audio_hash, chain, began)
 
 
 def add(db: Database, deployment_id: int, recording: Recording, audio_hash: str) -> None:

@@ -262,13 +262,30 @@ def test_an_unknown_class_or_segment_is_an_error(tmp_path: Path) -> None:
             store.add_results(run, segment.segment_id, [make_event(0, 0.5, label="Ufo")], [])
 
 
-def test_a_stored_recording_comes_back_as_its_header_described_it(tmp_path: Path) -> None:
+def test_what_a_header_says_is_stored(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
     recording = dataclasses.replace(make_recording(Path("/card/ä b.wav")), metadata={"Loc": "61 24", "ä": "ö"}, gapless=True)
-    with Store(tmp_path / "x.db") as store:
-        key = store.add_recording(ready(store)[0], recording, "hash")
-        assert store.load_recording(key) == recording
-        with pytest.raises(StoreError, match="no recording nothing"):
-            store.load_recording("nothing")
+    with Store(path) as store:
+        store.add_recording(ready(store)[0], recording, "hash")
+    columns = "path, duration_s, container, encoding, recorder, device, is_gapless, metadata, start_provenance, zone_provenance"
+    assert query(path, f"SELECT {columns} FROM recording") == [
+        ("/card/ä b.wav", 60.0, "WAV", "PCM_16", "AudioMoth", "24F3190361", 1, '{"Loc": "61 24", "ä": "ö"}', "guano", "header")
+    ]
+
+
+def test_a_time_that_becomes_known_later_gives_the_rows_that_it_would_have_given_at_once(tmp_path: Path) -> None:
+    at_once, later = tmp_path / "at once.db", tmp_path / "later.db"
+    name = Path("/card/a.wav")
+    known, unknown = (StartTime(utc_ns, provenance="guano", uncertainty_ns=NANOSECONDS) for utc_ns in (START_NS, None))
+    events = [make_event(100 * i, 0.06 + 0.01 * i) for i in range(50)]
+    for path, start in ((at_once, known), (later, unknown)):
+        with Store(path) as store:
+            listen(store, name, events, "a", recording=make_recording(name, start=start))
+    assert canonical(later) != canonical(at_once)
+    with Store(later) as store:
+        key = store.known_recordings(make_run().run_id)["/card/a.wav"].recording_id
+        store.restamp_recording(key, known)
+    assert canonical(later) == canonical(at_once)
 
 
 def test_a_name_that_is_not_utf8_is_stored(tmp_path: Path) -> None:
