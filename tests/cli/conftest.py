@@ -14,7 +14,7 @@ from detector.train.synthesis import demo_scene
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 RATE_HZ = 48_000
-LOW_FLOOR = "events:\n  floor: 0.02\nstation:\n  name: oak\n  time_zone: '+03:00'\n"
+SETTINGS = "station:\n  name: oak\n  time_zone: '+03:00'\n"
 
 
 def run_detector(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -26,7 +26,7 @@ def run_detector(*arguments: object, folder: Path) -> subprocess.CompletedProces
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with settings and two recordings of 30 s, one with a name that tells its time."""
     folder = tmp_path_factory.mktemp("archive")
-    (folder / "config.yaml").write_text(LOW_FLOOR, encoding="utf-8")
+    (folder / "config.yaml").write_text(SETTINGS, encoding="utf-8")
     (folder / "card").mkdir()
     for index, name in enumerate(("oak_20260501_203000.wav", "Räkkylä 'suo'.flac")):
         scene = demo_scene(index, RATE_HZ, 30.0)

@@ -20,7 +20,7 @@ ENDINGS = {"raven": ".selections.txt", "audacity": ".txt", "csv": ".csv", "json"
 @pytest.mark.parametrize("form", ENDINGS)
 def test_each_format_lands_in_this_folder(replayed: Path, form: str) -> None:
     name = f"detections{ENDINGS[form]}"
-    done = run_detector("export", form, "--min-confidence", 0.02, "--overwrite", folder=replayed)
+    done = run_detector("export", form, "--min-confidence", 0.05, "--overwrite", folder=replayed)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(f" events in {name}\n")
     assert (replayed / name).stat().st_size > 0
@@ -34,11 +34,11 @@ def test_one_table_for_each_recording(replayed: Path, tmp_path: Path) -> None:
 
 
 def test_since_leaves_out_what_is_earlier_and_says_what_has_no_time(replayed: Path, tmp_path: Path) -> None:
-    done = run_detector("export", "json", "--since", "2026-05-01T20:30", "--min-confidence", 0.02, "--out", tmp_path / "a", folder=replayed)
+    done = run_detector("export", "json", "--since", "2026-05-01T20:30", "--min-confidence", 0.05, "--out", tmp_path / "a", folder=replayed)
     names = {Path(json.loads(line)["recording"]).name for line in (tmp_path / "a").read_text(encoding="utf-8").splitlines()}
     assert names == {"oak_20260501_203000.wav"}
     assert "because their time is not known" in done.stderr
-    run_detector("export", "json", "--since", "2026-05-02", "--min-confidence", 0.02, "--out", tmp_path / "b", folder=replayed)
+    run_detector("export", "json", "--since", "2026-05-02", "--min-confidence", 0.05, "--out", tmp_path / "b", folder=replayed)
     assert (tmp_path / "b").read_text() == ""
 
 
@@ -71,7 +71,7 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 def labels(replayed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All candidates of the archive as labels, so that every one of them is right."""
     folder = tmp_path_factory.mktemp("labels")
-    run_detector("export", "json", "--min-confidence", 0.02, "--out", folder / "all.jsonl", folder=replayed)
+    run_detector("export", "json", "--min-confidence", 0.05, "--out", folder / "all.jsonl", folder=replayed)
     events = [json.loads(line) for line in (folder / "all.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(events) > 0
     path = folder / "labels.csv"
@@ -83,7 +83,7 @@ def labels(replayed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_candidates_as_their_own_labels_are_all_right(replayed: Path, labels: Path) -> None:
-    done = run_detector("evaluate", labels, "--threshold", 0.02, "--json", folder=replayed)
+    done = run_detector("evaluate", labels, "--threshold", 0.05, "--json", folder=replayed)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     (animal,) = result["classes"]
@@ -94,8 +94,8 @@ def test_candidates_as_their_own_labels_are_all_right(replayed: Path, labels: Pa
 
 
 def test_the_text_says_threshold_measures_and_hours(replayed: Path, labels: Path) -> None:
-    done = run_detector("evaluate", labels, "--threshold", 0.02, folder=replayed)
-    assert done.stdout.startswith("animal, from confidence 0.02: ")
+    done = run_detector("evaluate", labels, "--threshold", 0.05, folder=replayed)
+    assert done.stdout.startswith("animal, from confidence 0.05: ")
     assert "  F1              1" in done.stdout
     assert done.stdout.endswith("2 recordings, 0.02 h\n")
 
