@@ -79,18 +79,15 @@ class Clock:
 
         Between two knots the time is interpolated; outside them the nominal rate is used.
         """
-        known = [knot for knot in self.knots if knot.utc_ns is not None]
+        known = [(knot.sample, knot.utc_ns) for knot in self.knots if knot.utc_ns is not None]
         if not known:
             return None
-        at = bisect_right([knot.sample for knot in known], sample) - 1
-        left = known[max(at, 0)]
-        assert left.utc_ns is not None  # filtered above
+        at = bisect_right(known, sample, key=lambda knot: knot[0]) - 1
+        left_sample, left_ns = known[max(at, 0)]
         if 0 <= at < len(known) - 1:
-            right = known[at + 1]
-            assert right.utc_ns is not None  # filtered above
-            span = right.sample - left.sample
-            return left.utc_ns + (sample - left.sample) * (right.utc_ns - left.utc_ns) // span
-        return left.utc_ns + (sample - left.sample) * NANOSECONDS // self.sample_rate_hz
+            right_sample, right_ns = known[at + 1]
+            return left_ns + (sample - left_sample) * (right_ns - left_ns) // (right_sample - left_sample)
+        return left_ns + (sample - left_sample) * NANOSECONDS // self.sample_rate_hz
 
 
 def run_id(bundle_hash: str, settings: str, algorithm_version: int = ALGORITHM_VERSION) -> str:
