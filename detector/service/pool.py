@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeAlias
@@ -156,7 +157,7 @@ class _Worker:
     def __init__(self, context: multiprocessing.context.SpawnContext, spec: ListenerSpec) -> None:
         self.connection, theirs = context.Pipe()
         self._process: BaseProcess = context.Process(target=_serve, args=(theirs, spec), daemon=True)
-        self._process.start()
+        _start_deaf(self._process)
         theirs.close()
         self.job: int | None = None
         self._is_ready = False
@@ -192,6 +193,16 @@ class _Worker:
         self.connection.close()
         self._process.terminate()
         self._process.join(5)
+
+
+def _start_deaf(process: BaseProcess) -> None:
+    """Start a child that does not hear Ctrl-C from its first instruction on: the blocked signal is inherited."""
+    resource_tracker.ensure_running()  # would unblock the signal if it were started together with the child
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(connection: Connection, spec: ListenerSpec) -> None:
