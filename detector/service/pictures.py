@@ -128,13 +128,14 @@ def _draw_planted(axis: Axes, boxes: Sequence[Box]) -> None:
     from matplotlib.patches import Rectangle
 
     top_khz = axis.get_ylim()[1] / HEADROOM
+    margin_s = _text_width_s(axis, "") / 3  # so that the outline of a short call does not hide it
     free_s = -np.inf
     for box in boxes:
         low_khz = 0.0 if box.low_hz is None else box.low_hz / 1000.0
         high_khz = top_khz if box.high_hz is None else min(box.high_hz / 1000.0, top_khz)
         colour = PLANTED if box.found else MISSED
-        size = (box.end_s - box.start_s, high_khz - low_khz)
-        axis.add_patch(Rectangle((box.start_s, low_khz), *size, fill=False, edgecolor=colour, linewidth=1.2))
+        size = (box.end_s - box.start_s + 2 * margin_s, high_khz - low_khz)
+        axis.add_patch(Rectangle((box.start_s - margin_s, low_khz), *size, fill=False, edgecolor=colour, linewidth=1.0))
         if box.start_s >= free_s:
             at = (box.start_s, min(high_khz, 0.94 * top_khz))
             axis.annotate(box.text, at, (0, 2), textcoords="offset points", color=colour, fontsize=7, clip_on=True)
