@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -124,22 +123,44 @@ def logit_thresholds() -> list[float]:
     return [math.log(value / (1 - value)) for value in _CONFIDENCES]
 
 
-def tune_events(
-    items: Sequence[DevItem], logits: Sequence[FloatArray], hop_s: float, sample_rate_hz: int, grid: TuneRecipe
-) -> tuple[EventFacts, Judgement]:
-    """Event settings with the best score on the development set, and their judgement."""
-    best: tuple[EventFacts, Judgement] | None = None
-    for step, merge, join, shortest, low in itertools.product(
-        grid.step_filter_s, grid.merge_logits, grid.join_s, grid.min_duration_s, grid.low_logit
-    ):
-        facts = EventFacts(step_filter_s=step, merge_logits=merge, join_s=join, min_duration_s=shortest, low_logit=low)
-        one = judge(items, [find_events(each, facts, hop_s) for each in logits], sample_rate_hz, logit_thresholds())
-        if best is None or one.score > best[1].score:
-            best = (facts, one)
-    assert best is not None  # the recipe's grid is never empty
-    facts, judgement = best
-    confidence = round(1.0 / (1.0 + math.exp(-judgement.threshold)), 4)
-    return facts.model_copy(update={"threshold": confidence}), judgement
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """Event settings, what is added to the head's bias with them, and how they were judged."""
+
+    facts: EventFacts
+    shift_logits: float
+    judgement: Judgement
+
+
+def tune_events(items: Sequence[DevItem], logits: Sequence[FloatArray], hop_s: float, sample_rate_hz: int, grid: TuneRecipe) -> Tuned:
+    """Event settings with the best score on the development set.
+
+    One setting after the other takes its best value, from the first of the grid, until a round changes nothing.
+    """
+    names = ("shift_logits", "merge_logits", "step_filter_s", "join_s", "min_duration_s", "low_logit")
+    best: dict[str, float] = {name: getattr(grid, name)[0] for name in names}
+    judged = judge_settings(items, logits, hop_s, sample_rate_hz, best)
+    before: dict[str, float] = {}
+    while before != best:
+        before = best
+        for name in names:
+            for value in getattr(grid, name):
+                settings = {**best, name: value}
+                one = judge_settings(items, logits, hop_s, sample_rate_hz, settings) if settings != best else judged
+                if one.score > judged.score:
+                    best, judged = settings, one
+    facts = EventFacts(**{name: value for name, value in best.items() if name != "shift_logits"})
+    confidence = round(1.0 / (1.0 + math.exp(-judged.threshold)), 4)
+    return Tuned(facts.model_copy(update={"threshold": confidence}), best["shift_logits"], judged)
+
+
+def judge_settings(
+    items: Sequence[DevItem], logits: Sequence[FloatArray], hop_s: float, sample_rate_hz: int, settings: Mapping[str, float]
+) -> Judgement:
+    """Judge scores with one combination of the grid."""
+    facts = EventFacts(**{name: value for name, value in settings.items() if name != "shift_logits"})
+    shift = np.float32(settings["shift_logits"])
+    return judge(items, [find_events(each + shift, facts, hop_s) for each in logits], sample_rate_hz, logit_thresholds())
 
 
 def _match(group: str, pairs: Sequence[tuple[DevItem, Candidates]], hours: Mapping[str, float], threshold: float) -> RecordingResult:

@@ -50,3 +50,10 @@ class Listener(nn.Module):
         """(batch, frames, mel_bands), (batch, frames) -> logits (batch, frames)."""
         logits: Tensor = self.head(self.student(features, valid))[..., 0]
         return logits
+
+    @property
+    def bias(self) -> Tensor:
+        """What the head adds to every logit, (1,); a view, to be set or shifted."""
+        last = self.head.layers[-1]
+        assert isinstance(last, nn.Linear)  # a head ends in a matrix
+        return last.bias.data

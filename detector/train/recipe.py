@@ -113,13 +113,15 @@ class FitRecipe(_Section):
 
 
 class TuneRecipe(_Section):
-    """Grid of event settings tried on the dev set."""
+    """Grid of event settings tried on the dev set; the first of each judges the network while it trains."""
 
-    step_filter_s: tuple[float, ...] = (0.01, 0.02, 0.04)
-    merge_logits: tuple[float, ...] = (1.0, 2.0, 4.0)
-    join_s: tuple[float, ...] = (0.0, 0.01, 0.03)
+    shift_logits: tuple[float, ...] = (-1.0, 0.0, -2.0)
+    """Added to the head's bias, so that quiet frames lie under the lowest confidence that a site may keep."""
+    step_filter_s: tuple[float, ...] = (0.02, 0.01, 0.04)
+    merge_logits: tuple[float, ...] = (2.0, 1.0, 3.0)
+    join_s: tuple[float, ...] = (0.01, 0.0, 0.03)
     min_duration_s: tuple[float, ...] = (0.01, 0.02)
-    low_logit: tuple[float, ...] = (-4.0, -3.0)
+    low_logit: tuple[float, ...] = (-3.0,)
 
 
 class Built(_Section):

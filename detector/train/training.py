@@ -24,7 +24,7 @@ from detector.train.corpus import CorpusFile, file_hashes, read_corpus, read_tes
 from detector.train.devset import DevItem, make_dev_items
 from detector.train.fit import Fitter, Progress
 from detector.train.hearing import FeatureMaker
-from detector.train.judge import Judgement, find_events, judge, logit_thresholds, tune_events
+from detector.train.judge import Tuned, judge_settings, tune_events
 from detector.train.listener import Listener
 from detector.train.mixing import Mixer
 from detector.train.recipe import RECIPE_NAME, Built, Recipe, recipe_text
@@ -81,9 +81,10 @@ def train_bundle(recipe: Recipe, audio: Path, out: Path, threads: int, say: Say,
     progress = fitter.run(lambda state, _: show(state, recipe.fit.steps))
     network = fitter.use_best()
     say("tuning event settings on the development set")
-    facts, judgement = tune_events(material.dev, dev.logits(network), dev.hop_s, recipe.sample_rate_hz, recipe.tune)
-    built = _built(recipe, material, progress, judgement, dev.hop_s, threads)
-    bundle = export_bundle(out, network.student, {HEAD: network.head}, _facts(recipe, facts, built, material.used))
+    tuned = tune_events(material.dev, dev.logits(network), dev.hop_s, recipe.sample_rate_hz, recipe.tune)
+    network.bias.add_(tuned.shift_logits)
+    built = _built(recipe, material, progress, tuned, dev.hop_s, threads)
+    bundle = export_bundle(out, network.student, {HEAD: network.head}, _facts(recipe, tuned.facts, built, material.used))
     _write_curves(bundle, progress)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return evaluate_bundle(recipe, audio, bundle, say, material.dev)
@@ -116,13 +117,7 @@ class DevSet:
         self.hop_s = maker.hop_s
         self.sample_rate_hz = recipe.sample_rate_hz
         self._features = [torch.from_numpy(maker(item.samples)) for item in items]
-        self._facts = EventFacts(
-            step_filter_s=recipe.tune.step_filter_s[0],
-            merge_logits=recipe.tune.merge_logits[0],
-            join_s=recipe.tune.join_s[0],
-            min_duration_s=recipe.tune.min_duration_s[0],
-            low_logit=recipe.tune.low_logit[0],
-        )
+        self._settings = {name: values[0] for name, values in recipe.tune}
 
     def logits(self, network: Listener) -> list[FloatArray]:
         """Scores of every item, in float32."""
@@ -131,8 +126,7 @@ class DevSet:
 
     def judge_network(self, network: Listener) -> tuple[float, dict[str, float]]:
         """A score that rises with quality, and its parts; with the first event settings of the recipe's grid."""
-        found = [find_events(each, self._facts, self.hop_s) for each in self.logits(network)]
-        judgement = judge(self.items, found, self.sample_rate_hz, logit_thresholds())
+        judgement = judge_settings(self.items, self.logits(network), self.hop_s, self.sample_rate_hz, self._settings)
         return judgement.score, judgement.summary()
 
 
@@ -142,9 +136,10 @@ def _identity(recipe: Recipe, hashes: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps([content, hashes], sort_keys=True).encode()).hexdigest()
 
 
-def _built(recipe: Recipe, material: Material, progress: Progress, judgement: Judgement, hop_s: float, threads: int) -> Recipe:
+def _built(recipe: Recipe, material: Material, progress: Progress, tuned: Tuned, hop_s: float, threads: int) -> Recipe:
     """The recipe with the record of this run."""
-    details: dict[str, Any] = {**judgement.summary(), "best_step": progress.best_step}
+    judgement = tuned.judgement
+    details: dict[str, Any] = {**judgement.summary(), "best_step": progress.best_step, "shift_logits": tuned.shift_logits}
     details["groups"] = {group: {"ap30": round(judgement.ap30[group], 3), "f1": round(judgement.f1[group], 3)} for group in judgement.ap30}
     built = Built(
         detector_version=metadata.version("field-detector"),

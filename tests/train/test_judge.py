@@ -63,10 +63,18 @@ def test_tuning_finds_the_settings_that_keep_syllables_apart() -> None:
     items = [_item("a", "finch", 6.0, events), _item("n", "negative", 60.0, ())]
     logits = [_logits(6.0, events), _logits(60.0, ())]
     grid = TuneRecipe(step_filter_s=(0.02,), merge_logits=(2.0,), join_s=(0.1, 0.0), min_duration_s=(0.01,), low_logit=(-4.0,))
-    facts, judgement = tune_events(items, logits, 0.01, RATE, grid)
-    assert facts.join_s == 0.0
-    assert judgement.ap50["finch"] == 1.0
-    assert 0.0 < facts.threshold < 1.0
+    tuned = tune_events(items, logits, 0.01, RATE, grid)
+    assert tuned.facts.join_s == 0.0
+    assert tuned.judgement.ap50["finch"] == 1.0
+    assert 0.0 < tuned.facts.threshold < 1.0
+
+
+def test_a_shift_that_hides_the_calls_is_not_taken() -> None:
+    logits = [_logits(item.samples.size / RATE, item.events) for item in ITEMS]
+    grid = TuneRecipe(shift_logits=(-7.5, 0.0), step_filter_s=(0.02,), merge_logits=(2.0,), join_s=(0.0,), min_duration_s=(0.01,))
+    tuned = tune_events(ITEMS, logits, 0.01, RATE, grid)
+    assert tuned.shift_logits == 0.0
+    assert tuned.judgement.score == pytest.approx(1.0)
 
 
 def test_unknown_frames_between_call_frames_do_not_cut_a_call_but_longer_ones_do() -> None:
