@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from detector.cli.options import json_option
-from detector.service.figures import MEANINGS
+from detector.service.bench.figures import MEANINGS
 
 if TYPE_CHECKING:
-    from detector.service.bench import Plan
-    from detector.service.figures import Figure
+    from detector.service.bench.figures import Figure
+    from detector.service.bench.measure import Plan
 
 GROUPS = ("start", "replay", "stages", "peers", "memory", "store")
 SCENE_S = 120.0
@@ -42,7 +42,7 @@ def command(bundle: str, only: tuple[str, ...], quick: bool, long: bool, with_st
     Recordings are made from the seeded scene of `detector demo`, 48 kHz, 16 bit. Every measurement runs in fresh processes;
     "one thread" also means one core. Figures are medians of three runs. It takes about ten minutes; close other programs.
     """
-    from detector.service.bench import Plan, n_cores
+    from detector.service.bench.measure import Plan, n_cores
     from detector.train.synthesis import demo_scene
 
     chosen = only if only else tuple(group for group in GROUPS if group != "store" or with_store)
@@ -64,7 +64,7 @@ def measure(plan: Plan, groups: tuple[str, ...], long: bool, quick: bool) -> Ite
     """The figures of the chosen groups, each as soon as it is known."""
     from importlib.util import find_spec
 
-    from detector.service import bench
+    from detector.service.bench import measure as bench
 
     own_speed = None
     if "start" in groups:

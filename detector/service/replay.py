@@ -6,13 +6,14 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from detector.config import Settings
 from detector.model.bundle import Bundle, find_bundle, load_bundle
 from detector.service.listener import ChainHash, Heard, Job, ListenerSpec, build_trackers
+from detector.service.notes import notes
 from detector.service.plan import ReplayPlan, plan_replay
 from detector.service.pool import Done, Failed, InlinePool, Message, ProcessPool
 from detector.service.results import ResultWriter
@@ -116,21 +117,26 @@ def replay(
         switched = store.activate_finished(run, [known.recording_id for known in plan.unchanged])
         spec = ListenerSpec(bundle.path, settings.engine.name, settings.engine.device, settings.events)
         _work_through(plan, spec, _n_workers(settings, plan), writer, on_progress, began)
+        store.flush()
+        return _summarise(bundle, plan, writer, switched, Path(settings.store.path), began)
+
+
+def _summarise(bundle: Bundle, plan: ReplayPlan, writer: ResultWriter, switched: int, db_path: Path, began: float) -> ReplaySummary:
     unusable = {(path_text(bad.path), bad.reason) for bad in plan.bad}
-    with open_reader(Path(settings.store.path)) as db:
-        unchanged = [known.recording_id for known in plan.unchanged]
-        known_bad = summary.problems(db, run, unchanged)
-        elsewhere = summary.other_deployments(db, deployment, unchanged)
+    unchanged = [known.recording_id for known in plan.unchanged]
+    with open_reader(db_path) as db:
+        known_bad = summary.problems(db, writer.run, unchanged)
+        elsewhere = summary.other_deployments(db, writer.deployment, unchanged)
         return ReplaySummary(
-            run_id=run,
+            run_id=writer.run,
             recordings_new=sum(len(jobs[0].chain) for jobs in plan.jobs),
             recordings_unchanged=len(plan.unchanged),
             recordings_bad=tuple(sorted({*unusable, *known_bad, *writer.bad})),
             audio_s=writer.audio_s,
             elapsed_s=time.monotonic() - began,
             events=writer.n_events,
-            detections=summary.detections_by_class(db, run),
-            notes=(*_notes(bundle, plan, summary.other_runs(db, run), switched), *_placed_elsewhere(elsewhere)),
+            detections=summary.detections_by_class(db, writer.run),
+            notes=tuple(notes(bundle.card, plan, summary.other_runs(db, writer.run), switched, elsewhere)),
         )
 
 
@@ -236,35 +242,3 @@ class _ProgressMeter:
         if self._tell is not None and (last or now - self._told >= self.INTERVAL_S):
             self._told = now
             self._tell(Progress(self._files_done, self._files_total, self._audio_s_done, self._audio_s_total, now - self._began))
-
-
-def _notes(bundle: Bundle, plan: ReplayPlan, older: int, switched: int) -> Iterator[str]:
-    """What the reader should know beyond the figures."""
-    card = bundle.card
-    recordings = [recording for jobs in plan.jobs for recording in jobs[0].chain]
-    if plan.changed:
-        yield f"{len(plan.changed)} files have other content than before: analysed anew; what the old content gave is kept, uncounted"
-    if older:
-        yield f"bundle or settings differ from {older} earlier run(s): this run stands beside them, and it is the one that counts"
-    if plan.restamped:
-        yield f"{len(plan.restamped)} recordings have another start time than before, as the settings say now; nothing was analysed again"
-    if switched:
-        yield f"{switched} finished analyses of this run count again"
-    high = [recording for recording in recordings if recording.sample_rate_hz / 2 > 1.5 * card.high_hz]
-    if high:
-        top = max(recording.sample_rate_hz for recording in high) / 2000
-        yield f"{len(high)} recordings reach up to {top:g} kHz; bundle {card.name} hears {card.low_hz:g} to {card.high_hz:g} Hz only"
-    low = sum(recording.sample_rate_hz / 2 < 0.5 * card.high_hz for recording in recordings)
-    if low:
-        yield f"{low} recordings end below half of {card.high_hz:g} Hz, the upper limit of bundle {card.name}: higher calls are not in them"
-    unknown = sum(recording.start.utc_ns is None for recording in recordings)
-    if unknown:
-        yield f"{unknown} recordings have no known start in UTC; if names or headers say it: station.time_zone, recordings.name_pattern"
-
-
-def _placed_elsewhere(deployments: Sequence[tuple[str, str, int]]) -> Iterator[str]:
-    for station, deployment, count in deployments:
-        yield (
-            f"{count} unchanged recordings stay under station {station!r}, deployment {deployment!r}, where they were first replayed; "
-            "for another place replay them into a new database"
-        )

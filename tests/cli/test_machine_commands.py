@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.service.figures import MEANINGS
+from detector.service.bench.figures import MEANINGS
 from tests.cli.conftest import run_detector
 
 LEFT = ("detections.selections.txt", "events.png", "scene.wav")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from detector.service.processes import ProcessError, run_python
+from detector.service.bench.processes import ProcessError, run_python
 
 
 def test_output_and_time_come_back() -> None:

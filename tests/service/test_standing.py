@@ -160,7 +160,7 @@ def test_another_station_for_known_recordings_is_mentioned(tmp_path: Path) -> No
     scenes.write(tmp_path / "a" / "x.wav", cut(1, 5.0))
     scenes.run(tmp_path / "a", tmp_path / "x.db")
     notes = scenes.run(tmp_path / "a", tmp_path / "x.db", station={"name": "oak"}).notes
-    assert any("1 unchanged recordings stay under station 'station'" in note for note in notes)
+    assert any("stay under station 'station', deployment 'deployment', their first place: 1" in note for note in notes)
 
 
 def test_a_worker_that_dies_in_the_middle_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

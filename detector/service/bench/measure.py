@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from detector.audio.writer import write_recording
-from detector.service.figures import Figure
-from detector.service.processes import Outcome, run_python
+from detector.service.bench.figures import Figure
+from detector.service.bench.processes import Outcome, run_python
 from detector.types import FloatArray
 
 RATE_HZ = 48_000
 COMMAND = ("-m", "detector.cli.main")
-PARTS = ("-m", "detector.service.bench_parts")
+PARTS = ("-m", "detector.service.bench.parts")
 PEERS = ("-m", "detector.train.peers")
 FIRST = datetime(2026, 5, 1)
 WINDOW_S = 10.0

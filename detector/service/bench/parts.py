@@ -1,4 +1,4 @@
-"""Measurements of `detector bench` that run in their own process: `python -m detector.service.bench_parts NAME ...` prints JSON."""
+"""Measurements of `detector bench` that run in their own process: `python -m detector.service.bench.parts NAME ...` prints JSON."""
 
 from __future__ import annotations
 

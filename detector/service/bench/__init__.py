@@ -1,0 +1,1 @@
+"""What replay costs on this machine: speed by stage, memory, start-up, the database."""
