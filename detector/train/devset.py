@@ -39,6 +39,8 @@ class DevItem:
     samples : float32 (n,)
         At the bundle's rate.
     events, ignored : tuple of (start_s, end_s)
+    annotated : bool
+        A person drew the borders; those of planted calls come from their level.
     """
 
     name: str
@@ -46,6 +48,7 @@ class DevItem:
     samples: FloatArray
     events: Spans
     ignored: Spans
+    annotated: bool = False
 
     @property
     def negative(self) -> bool:
@@ -86,7 +89,7 @@ def make_dev_items(recipe: Recipe, files: Sequence[CorpusFile]) -> list[DevItem]
 
 def _annotated(file: CorpusFile, sample_rate_hz: int) -> DevItem:
     spans = tuple((one.start_s, one.end_s) for one in file.annotations if one.animal)
-    return DevItem(file.name, file.group, read_audio(file.path, sample_rate_hz), spans, ())
+    return DevItem(file.name, file.group, read_audio(file.path, sample_rate_hz), spans, (), annotated=True)
 
 
 def target_spans(targets: Targets, hop_s: float) -> tuple[Spans, Spans]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,14 @@ def test_the_strict_threshold_keeps_false_events_rare_and_the_balanced_one_does_
     assert (strict.threshold, strict.false_per_hour, strict.f1) == (4.0, 0.0, {"frog": 0.0, "owl": 1.0})
     assert (balanced.threshold, balanced.f1) == (1.0, {"frog": 1.0, "owl": 1.0})
     assert balanced.false_per_hour == pytest.approx(2400.0)
+
+
+def test_recordings_that_people_annotated_have_half_of_the_weight() -> None:
+    logits = [_logits(6.0, EVENTS), _logits(6.0, ()), _logits(6.0, ()), _logits(60.0, ())]
+    items = [replace(ITEMS[0], annotated=True), ITEMS[1], _item("d", "toad", 6.0, EVENTS), ITEMS[2]]
+    judgement = judge(items, [find_events(each, FACTS, 0.01) for each in logits], RATE, [0.0])
+    assert judgement.weights == {"frog": 0.5, "owl": 0.25, "toad": 0.25}
+    assert judgement.score == pytest.approx(0.5)
 
 
 def test_tuning_finds_the_settings_that_keep_syllables_apart() -> None:
