@@ -71,11 +71,11 @@ def test_a_thousand_damaged_cards_give_a_card_or_a_clear_error(small: Bundle) ->
     assert 20 < complaints.count(None) < 500
 
 
-def test_three_hundred_damaged_settings_give_settings_or_a_clear_error() -> None:
+def test_a_thousand_damaged_settings_give_settings_or_a_clear_error() -> None:
     rng, text = random.Random(6), "\n".join(line for line in default_config_text().split("\n") if "#" not in line)
     complaints = [complaint(parse_settings, mutated(text, rng)) for _ in range(1000)]
     assert all(error is None or (error.message and error.hint) for error in complaints)
-    assert 20 < complaints.count(None) < 200
+    assert 20 < complaints.count(None) < 500
 
 
 def test_a_card_survives_being_written_and_read(bundle: Bundle, small: Bundle) -> None:
