@@ -15,7 +15,8 @@ from detector.audio.formats import canonical_type
 from detector.errors import AudioError
 from detector.types import AudioBlock, FloatArray, Gap, Recording
 
-KEEP_BYTES = 32 << 20
+KEEP_BYTES = 64 << 20
+"""Eleven minutes of 48 kHz mono in 16 bit: what most recorders write as one file."""
 _LOUDEST = np.float32(2.0**32)
 """Beyond this, float samples are no sound at any scale, and their power would overflow: treated like NaN."""
 _NOT_FINITE = "non-finite samples"
