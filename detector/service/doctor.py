@@ -65,6 +65,9 @@ def _program() -> Finding:
 
 def _packages() -> Iterator[Finding]:
     """Core packages that are missing, and whether torch is there."""
+    if _installed(PROGRAM) is None:
+        yield Finding("packages", Level.WARN, "the program runs from its source and is not installed", "pip install . in its folder")
+        return
     needed = [text for text in requires(PROGRAM) or [] if "extra ==" not in text]
     names = [_name(text) for text in needed]
     missing = [name for name in names if _installed(name) is None]
