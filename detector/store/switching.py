@@ -31,10 +31,11 @@ JOIN segment AS my_segment ON my_segment.segment_id = mine.segment_id
 JOIN segment_recording AS my_part ON my_part.segment_id = mine.segment_id
 JOIN recording ON recording.recording_id = my_part.recording_id
 WHERE mine.analysis_id = ? AND NOT EXISTS (
-    SELECT 1 FROM segment_recording AS part JOIN segment USING (segment_id) JOIN analysis AS other USING (segment_id)
+    SELECT 1 FROM segment_recording AS part CROSS JOIN segment USING (segment_id) CROSS JOIN analysis AS other USING (segment_id)
     WHERE part.recording_id = recording.duplicate_of AND other.is_active = 1 AND other.run_id = mine.run_id AND other.head = mine.head
         AND segment.channel = my_segment.channel AND segment.n_samples > my_segment.n_samples)"""
-"""A recording of mine that is no copy of one in a longer stretch, which the same run has analysed and which counts."""
+"""A recording of mine that is no copy of one in a longer stretch, which the same run has analysed and which counts.
+CROSS JOIN keeps the order: from the few parts of the copy, never from the many analyses of the run."""
 
 
 def activate(db: Database, analysis_id: int) -> bool:
